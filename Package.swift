@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every target is held to the same rules: Swift 6 mode, no warning survives, and the upcoming
+/// features that make imports and isolation explicit.
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("InferIsolatedConformances"),
+    .enableUpcomingFeature("ImmutableWeakCaptures"),
+]
+
+let package = Package(
+    name: "supervisor",
+    products: [
+        .executable(name: "supervisor", targets: ["Supervisor"]),
+        .executable(name: "worker", targets: ["Worker"]),
+    ],
+    targets: [
+        .target(name: "Protocol", swiftSettings: strict),
+        .target(name: "CLinux", path: "Sources/Supervisor/CLinux"),
+        // Worker is a dependency only so that `swift run supervisor` builds both programs:
+        // nothing of it is linked into the supervisor.
+        .executableTarget(
+            name: "Supervisor",
+            dependencies: ["Protocol", "CLinux", "Worker"],
+            exclude: ["CLinux"],
+            swiftSettings: strict
+        ),
+        .executableTarget(name: "Worker", dependencies: ["Protocol"], swiftSettings: strict),
+        .testTarget(name: "ProtocolTests", dependencies: ["Protocol"], swiftSettings: strict),
+        .testTarget(
+            name: "SupervisorTests",
+            dependencies: ["Supervisor", "Protocol", "CLinux"],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "WorkerTests", dependencies: ["Worker", "Protocol"], swiftSettings: strict),
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Supervisor", "Protocol"], swiftSettings: strict),
+        .testTarget(
+            name: "IntegrationTests",
+            dependencies: ["Supervisor", "Protocol", "CLinux"],
+            swiftSettings: strict
+        ),
+    ]
+)

@@ -1,0 +1,4 @@
+@main
+enum SupervisorCommand {
+    nonisolated static func main() {}
+}

@@ -1,0 +1,4 @@
+@main
+enum WorkerCommand {
+    nonisolated static func main() {}
+}
