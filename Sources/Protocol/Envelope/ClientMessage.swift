@@ -101,7 +101,8 @@ public enum ClientMessage: Equatable, Sendable {
         .invalid(.messageTooLarge, id: self.recoverID(prefix, limits: limits))
     }
 
-    private static func recoverID(
+    /// The id of a message of which only the first bytes are there.
+    public static func recoverID(
         _ bytes: UnsafeRawBufferPointer, limits: MessageLimits
     ) -> Range<Int>? {
         Envelope.recoverID(in: bytes, idBytes: limits.idBytes)
