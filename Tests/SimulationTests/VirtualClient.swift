@@ -42,6 +42,13 @@ struct VirtualClient {
         ]
     }
 
+    /// The last calls go out as one batch: its array comes when the last of them is answered.
+    mutating func noteBatch(ofLast count: Int) {
+        let ids = (self.nextID - Int64(count) + 1)...self.nextID
+        let due = ids.compactMap { self.open[$0]?.due }.max() ?? .distantFuture
+        for id in ids { self.open[id]?.due = due }
+    }
+
     /// Judges what came from the supervisor.
     ///
     /// - Returns: what is wrong with it; nil when nothing is.

@@ -16,6 +16,8 @@ struct VirtualWorker {
         var after: Nanoseconds
         var line: [UInt8]
         var isReplyTo: UInt64?
+        /// It names a call that never was.
+        var isForeign = false
     }
 
     enum Fate { case none, crash(after: Nanoseconds) }
@@ -50,6 +52,7 @@ struct VirtualWorker {
         }
         // A call of a client carries metadata, the supervisor's own question does not.
         if method == "health.check", message["metadata"] == nil { return (self.health(number, &random), .none) }
+        self.answered.remove(number)  // a second attempt, after a reply that could not be read
         let nonce = message["params"]?["nonce"] ?? .null
         var behaviour = Behaviour.answer
         if Double.random(in: 0..<1, using: &random) < faults {
@@ -93,7 +96,9 @@ struct VirtualWorker {
         case .hang: return ([], .none)
         case .answerTwice: return ([good, Self.reply(number, result, after: soon + 1)], .none)
         case .foreignReply:
-            return ([Self.reply(number &+ (1 << 20), ["nonce": "foreign"], after: soon), good], .none)
+            var foreign = Self.reply(number &+ (1 << 20), ["nonce": "foreign"], after: soon)
+            foreign.isForeign = true
+            return ([foreign, good], .none)
         case .noiseThenAnswer:
             return ([Output(after: soon - 1, line: Array("Loading model... 100%".utf8)), good], .none)
         case .unreadable:

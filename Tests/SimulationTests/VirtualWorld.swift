@@ -9,7 +9,7 @@ struct VirtualWorld: ~Copyable {
         case clientActs(Int)
         case workerSpawned(WorkerToken)
         case spawnFails(WorkerToken)
-        case workerWrites(WorkerToken, [UInt8], replyTo: UInt64?)
+        case workerWrites(WorkerToken, VirtualWorker.Output)
         case workerExits(WorkerToken, ExitStatus)
         case stop
     }
@@ -41,7 +41,7 @@ struct VirtualWorld: ~Copyable {
         self.random = SeededGenerator(seed: seed)
         let configuration = Self.configuration(&self.random)
         self.faults = [0, 0.05, 0.3].randomElement(using: &self.random) ?? 0
-        self.actionsLeft = 60
+        self.actionsLeft = 80
         self.core = SupervisorCore(
             configuration, identity: .init(pid: 1, uid: 1000, socketPath: "/virtual"), now: self.now,
             wallClock: 1_700_000_000_000, seed: seed)
@@ -106,6 +106,7 @@ extension VirtualWorld {
             self.clients.append(VirtualClient(token))
             self.schedule(.clientActs(index), after: VirtualWorker.delay(1...50, &self.random))
         }
+        self.schedule(.stop, after: VirtualWorker.delay(1...10_000, &self.random))
         if let violation = self.settleAndCheck() { return violation }
         for _ in 0..<20_000 {
             if let violation = self.step() { return violation }
@@ -122,6 +123,8 @@ extension VirtualWorld {
         }
         self.core.advance(
             to: self.now, wallClock: 1_700_000_000_000 + self.now.nanoseconds / 1_000_000, &self.effects)
+        // What falls due at this moment happens first, also on the workers' side.
+        if let violation = self.settle() { return violation }
         if let event { self.deliver(event) }
         self.core.endTick(&self.effects)
         return self.settleAndCheck()
@@ -135,10 +138,10 @@ extension VirtualWorld {
             self.core.workerSpawned(worker, pid: Int32(worker.index) + 100, &self.effects)
         case .spawnFails(let worker):
             self.core.spawnFailed(worker, reason: "virtual: no such file", &self.effects)
-        case .workerWrites(let worker, let line, let number):
+        case .workerWrites(let worker, let output):
             guard self.workers[worker] != nil else { return }
-            if let number { self.noteReply(number, worker) }
-            line.withUnsafeBytes { self.core.workerWrote($0, worker, &self.effects) }
+            if let number = output.isReplyTo { self.noteReply(number, worker, isForeign: output.isForeign) }
+            output.line.withUnsafeBytes { self.core.workerWrote($0, worker, &self.effects) }
         case .workerExits(let worker, let status):
             guard self.workers.removeValue(forKey: worker) != nil else { return }
             self.core.workerExited(worker, status, &self.effects)
@@ -148,9 +151,9 @@ extension VirtualWorld {
     }
 
     /// A reply is late when its call was cancelled before, answered before, or never was.
-    private mutating func noteReply(_ number: UInt64, _ worker: WorkerToken) {
+    private mutating func noteReply(_ number: UInt64, _ worker: WorkerToken, isForeign: Bool) {
         guard var virtual = self.workers[worker] else { return }
-        if virtual.cancelled.contains(number) || !virtual.answered.insert(number).inserted { self.lateReplies += 1 }
+        if isForeign || virtual.cancelled.contains(number) || !virtual.answered.insert(number).inserted { self.lateReplies += 1 }
         self.workers[worker] = virtual
     }
 
@@ -170,15 +173,16 @@ extension VirtualWorld {
     private mutating func act(_ index: Int) {
         guard !self.clients[index].isGone else { return }
         self.actionsLeft -= 1
-        if self.actionsLeft == 0 { self.schedule(.stop, after: VirtualWorker.delay(1...4000, &self.random)) }
-        guard self.actionsLeft > 0 || Int.random(in: 0..<3, using: &self.random) == 0 else { return }
+        guard self.actionsLeft > 0 else { return }
         self.schedule(.clientActs(index), after: VirtualWorker.delay(1...200, &self.random))
         guard !self.clients[index].hasHalfClosed else { return }
         switch Int.random(in: 0..<100, using: &self.random) {
         case 0..<70: self.send(self.makeCall(index).bytes, index)
         case 70..<80:
             let count = Int.random(in: 1...5, using: &self.random)
-            self.send(JSONValue.array((0..<count).map { _ in self.makeCall(index) }).bytes, index)
+            let calls = JSONValue.array((0..<count).map { _ in self.makeCall(index) })
+            self.clients[index].noteBatch(ofLast: count)
+            self.send(calls.bytes, index)
         case 80..<86: self.send(Array("{\"jsonrpc\":\"2.0\",\"method\":\"job.run\"}".utf8), index)
         case 86..<94: self.cancelSomething(index)
         case 94..<97: self.send(Array("{\"half\": ".utf8), index)
@@ -266,8 +270,7 @@ extension VirtualWorld {
             }
             let reaction = worker.receive(message, faults: self.faults, &self.random)
             for output in reaction.outputs {
-                self.schedule(
-                    .workerWrites(token, output.line, replyTo: output.isReplyTo), after: output.after)
+                self.schedule(.workerWrites(token, output), after: output.after)
             }
             if case .crash(let after) = reaction.fate {
                 self.schedule(.workerExits(token, .signaled(11)), after: after)
