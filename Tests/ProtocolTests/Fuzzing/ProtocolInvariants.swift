@@ -91,6 +91,11 @@ extension ProtocolInvariants {
     static func ofClientMessage(_ bytes: [UInt8]) -> String? {
         bytes.withUnsafeBytes { bytes in
             let limits = MessageLimits()
+            if case .invalid(_, let id) = ClientMessage.oversize(prefix: bytes, limits: limits),
+                let broken = self.ofID(id, bytes)
+            {
+                return broken
+            }
             switch ClientMessage.scan(bytes, limits: limits) {
             case .request(let request): return self.ofRequest(request, bytes)
             case .batch(let elements):
