@@ -62,7 +62,9 @@ final class Server {
     private var timeLeft: Nanoseconds? {
         if self.effects.hasDeferred { return 0 }
         var next = self.core.nextDeadline
-        if self.effects.log.isWaiting { next = min(next ?? .distantFuture, Clock.now.advanced(by: Self.logRetry)) }
+        if self.effects.log.isWaiting {
+            next = min(next ?? .distantFuture, Clock.now.advanced(by: Self.logRetry))
+        }
         if let time = self.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
         return next.map { $0.duration(since: Clock.now) }
     }
@@ -163,7 +165,9 @@ extension Server {
 
     private func setAccepting(_ isAccepting: Bool) {
         self.acceptsAgainAt = isAccepting ? nil : self.core.now.advanced(by: Self.acceptPause)
-        guard let registration = self.listenerRegistration, let listener = self.listener.take() else { return }
+        guard let registration = self.listenerRegistration, let listener = self.listener.take() else {
+            return
+        }
         self.loop.modify(listener.descriptor, registration, for: isAccepting ? .reading : [])
         self.listener = consume listener
     }
@@ -305,7 +309,8 @@ extension Server {
         }
     }
 
-    private func take(_ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from worker: WorkerPipes) {
+    private func take(_ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from worker: WorkerPipes)
+    {
         switch frame {
         case .input(let range):
             self.core.workerWrote(UnsafeRawBufferPointer(rebasing: bytes[range]), worker.token, &self.effects)

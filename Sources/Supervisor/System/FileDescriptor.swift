@@ -65,7 +65,9 @@ extension FileDescriptor {
 
     func setNonBlocking() throws(SystemError) {
         let flags = fcntl(self.raw, F_GETFL)
-        guard flags >= 0, fcntl(self.raw, F_SETFL, flags | O_NONBLOCK) >= 0 else { throw SystemError("fcntl") }
+        guard flags >= 0, fcntl(self.raw, F_SETFL, flags | O_NONBLOCK) >= 0 else {
+            throw SystemError("fcntl")
+        }
     }
 
     /// Waits until it can be read or written.

@@ -63,7 +63,9 @@ final class LogWriter {
             close(old)
         } catch {
             self.destination = .descriptor(old)
-            self.write(LogRecord(level: .error, event: "log.reopen_failed", fields: [("error", .string("\(error)"))]))
+            self.write(
+                LogRecord(level: .error, event: "log.reopen_failed", fields: [("error", .string("\(error)"))])
+            )
         }
     }
 
@@ -81,7 +83,8 @@ final class LogWriter {
         if self.dropped > 0 {
             let count = self.dropped
             self.dropped = 0
-            self.append(LogRecord(level: .warning, event: "log.dropped", fields: [("lines", .integer(count))]))
+            self.append(
+                LogRecord(level: .warning, event: "log.dropped", fields: [("lines", .integer(count))]))
         }
         self.append(record)
     }
@@ -180,7 +183,8 @@ enum LogFormat {
         switch value {
         case .string(let text):
             let escaped = Excerpt.escaped(text, limit: Excerpt.lineBytes)
-            let isPlain = !escaped.isEmpty && escaped.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D }
+            let isPlain =
+                !escaped.isEmpty && escaped.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D }
             return isPlain ? escaped : "\"\(escaped.replacingQuotes())\""
         case .whole(let number): return String(number)
         case .number(let number): return String(number)

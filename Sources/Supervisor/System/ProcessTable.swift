@@ -44,8 +44,11 @@ enum ProcessTable {
         }
         let resident = self.number(after: "RssAnon:", in: String(decoding: status, as: UTF8.self)) ?? 0
         // The name, in parentheses, may hold anything: what follows it is counted from its end.
-        let fields = String(decoding: stat, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
-        guard fields.count > 12, let user = Int64(fields[11]), let system = Int64(fields[12]) else { return nil }
+        let fields =
+            String(decoding: stat, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 12, let user = Int64(fields[11]), let system = Int64(fields[12]) else {
+            return nil
+        }
         let ticksPerSecond = Int64(sysconf(Int32(_SC_CLK_TCK)))
         return (resident * 1024, (user + system) * (1_000_000_000 / max(1, ticksPerSecond)))
     }

@@ -28,7 +28,9 @@ enum UnixSocket {
     ) -> Result {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8).prefix($0.count - 1)) }
+        withUnsafeMutableBytes(of: &address.sun_path) {
+            $0.copyBytes(from: Array(path.utf8).prefix($0.count - 1))
+        }
         return withUnsafePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -41,6 +43,13 @@ enum UnixSocket {
         var peer = clinux_peer()
         guard clinux_peer(socket.raw, &peer) == 0 else { return nil }
         return Peer(pid: peer.pid, uid: peer.uid)
+    }
+
+    /// The user who owns the directory that a socket file is in; nil when it cannot be seen.
+    static func directoryOwner(of path: String) -> UInt32? {
+        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        var info = stat()
+        return stat(directory.isEmpty ? "/" : directory, &info) == 0 ? info.st_uid : nil
     }
 
     /// The process that listens on a path; nil when none does.
@@ -134,7 +143,8 @@ struct UnixListener: ~Copyable {
     private static func refuseDirectory(_ path: String, _ error: SystemError) -> Refusal {
         let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         return Refusal(
-            description: "socket path \(path): directory \(directory.isEmpty ? "/" : directory): \(error.text)")
+            description:
+                "socket path \(path): directory \(directory.isEmpty ? "/" : directory): \(error.text)")
     }
 
     private static func refuseLive(_ path: String) -> Refusal {
@@ -146,10 +156,14 @@ struct UnixListener: ~Copyable {
     }
 
     private static func readLockOwner(_ path: String) -> Int32? {
-        guard case let raw = Glibc.open(self.lockPath(path), O_RDONLY | O_CLOEXEC), raw >= 0 else { return nil }
+        guard case let raw = Glibc.open(self.lockPath(path), O_RDONLY | O_CLOEXEC), raw >= 0 else {
+            return nil
+        }
         let file = FileDescriptor(owning: raw)
         var buffer = [UInt8](repeating: 0, count: 16)
-        guard case .bytes(let count) = buffer.withUnsafeMutableBytes({ file.read(into: $0) }) else { return nil }
+        guard case .bytes(let count) = buffer.withUnsafeMutableBytes({ file.read(into: $0) }) else {
+            return nil
+        }
         return Int32(String(decoding: buffer.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self))
     }
 
@@ -160,7 +174,9 @@ struct UnixListener: ~Copyable {
             throw Refusal(description: "socket path \(path): it exists and is no socket; it is left as it is")
         }
         guard UnixSocket.owner(of: path) == nil else { throw self.refuseLive(path) }
-        guard unlink(path) == 0 else { throw Refusal(description: "socket path \(path): \(SystemError("unlink"))") }
+        guard unlink(path) == 0 else {
+            throw Refusal(description: "socket path \(path): \(SystemError("unlink"))")
+        }
     }
 
     /// The next waiting connection, which does not block.

@@ -1,0 +1,164 @@
+import Glibc
+import Protocol
+
+/// A failed command: what is said on stderr, and the exit code (protocol §7).
+struct CommandFailure: Error {
+    var exitCode: Int32
+    var message: String
+
+    static func failed(_ message: String) -> CommandFailure { CommandFailure(exitCode: 1, message: message) }
+    static func usage(_ message: String) -> CommandFailure { CommandFailure(exitCode: 2, message: message) }
+    static func notRunning(_ message: String) -> CommandFailure {
+        CommandFailure(exitCode: 3, message: message)
+    }
+}
+
+/// One connection of a command to a running supervisor.
+struct ControlClient: ~Copyable {
+    let path: String
+    /// The supervisor's process.
+    let server: Peer
+    private let socket: FileDescriptor
+    private var decoder: FrameDecoder
+
+    /// Connects to the first place where something listens.
+    ///
+    /// - Throws: exit code 3 with all places that were tried, when nothing does.
+    static func connect(_ arguments: ParsedArguments) throws(CommandFailure) -> ControlClient {
+        let paths = SocketPath.candidates(
+            given: arguments.value("socket"), environment: ProcessEnvironment.current)
+        var faults: [String] = []
+        for path in paths {
+            guard path.utf8.count <= UnixSocket.pathLimit else {
+                throw .usage("socket path \(path) is too long: at most \(UnixSocket.pathLimit) bytes")
+            }
+            do throws(SystemError) {
+                return try self.accept(try UnixSocket.connect(to: path), path)
+            } catch {
+                guard error.number == ENOENT || error.number == ECONNREFUSED || error.number == ENOTDIR else {
+                    throw .failed("cannot connect to \(path): \(error.text)")
+                }
+                faults.append("\(path) (\(error.number == ECONNREFUSED ? "nothing listens" : error.text))")
+            }
+        }
+        throw .notRunning("no supervisor is running; tried \(faults.joined(separator: ", "))")
+    }
+
+    /// Checks that the server is one to be trusted: root's, ours, or of the owner of the socket's directory.
+    private static func accept(
+        _ socket: consuming FileDescriptor, _ path: String
+    ) throws(SystemError) -> ControlClient {
+        guard let server = UnixSocket.peer(of: socket) else { throw SystemError("SO_PEERCRED", EPERM) }
+        let isTrusted =
+            server.uid == 0 || server.uid == getuid()
+            || server.uid == UnixSocket.directoryOwner(of: path)
+        guard isTrusted else {
+            throw SystemError("the server runs as user \(server.uid)", EPERM)
+        }
+        return ControlClient(path: path, server: server, socket: socket)
+    }
+
+    private init(path: String, server: Peer, socket: consuming FileDescriptor) {
+        self.path = path
+        self.server = server
+        self.socket = socket
+        // What comes back is judged by whoever reads it: no limit here.
+        var limits = MessageLimits()
+        limits.messageBytes = .max / 4
+        self.decoder = FrameDecoder(framing: .lines, limits: limits)
+    }
+
+    /// Sends one call and waits for its response.
+    ///
+    /// - Parameters:
+    ///   - params: JSON text, sent as it is; empty: none.
+    ///   - timeout: nil: as long as it takes.
+    mutating func call(
+        _ method: String, params: String = "", metadata: String = "", timeout: Nanoseconds?
+    ) throws(CommandFailure) -> [UInt8] {
+        var message = Array("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":".utf8)
+        JSONText.append(string: method, to: &message)
+        for (name, value) in [("params", params), ("metadata", metadata)] where !value.isEmpty {
+            message.append(contentsOf: ",\"\(name)\":".utf8)
+            let bytes = Array(value.utf8)
+            bytes.withUnsafeBytes { MessageWriter.appendOnOneLine($0, to: &message) }
+        }
+        message.append(contentsOf: "}\n".utf8)
+        let deadline = timeout.map { Clock.now.advanced(by: $0) }
+        try self.send(message, deadline)
+        return try self.receive(deadline)
+    }
+
+    private func left(_ deadline: Instant?) -> Nanoseconds {
+        deadline.map { $0.duration(since: Clock.now) } ?? .seconds(3600)
+    }
+
+    private func send(_ message: [UInt8], _ deadline: Instant?) throws(CommandFailure) {
+        var sent = 0
+        while sent < message.count {
+            switch message.withUnsafeBytes({ self.socket.send(UnsafeRawBufferPointer(rebasing: $0[sent...])) }
+            ) {
+            case .bytes(let count): sent += count
+            case .wouldBlock:
+                guard self.socket.wait(toWrite: true, for: self.left(deadline)) else { throw self.noAnswer }
+            case .ended: return  // it may have said why before it hung up
+            case .failed(let error): throw .failed("\(self.path): \(error)")
+            }
+        }
+    }
+
+    private mutating func receive(_ deadline: Instant?) throws(CommandFailure) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        while true {
+            while !self.socket.wait(for: self.left(deadline)) {
+                guard deadline == nil else { throw self.noAnswer }
+            }
+            switch buffer.withUnsafeMutableBytes({ self.socket.read(into: $0) }) {
+            case .bytes(let count):
+                if let message = self.decode(buffer, count) { return message }
+            case .wouldBlock: continue
+            case .ended: throw .failed("\(self.path): the supervisor closed the connection without an answer")
+            case .failed(let error): throw .failed("\(self.path): \(error)")
+            }
+        }
+    }
+
+    private mutating func decode(_ buffer: [UInt8], _ count: Int) -> [UInt8]? {
+        buffer.withUnsafeBytes { all in
+            let bytes = UnsafeRawBufferPointer(rebasing: all[..<count])
+            var offset = 0
+            switch self.decoder.next(in: bytes, from: &offset) {
+            case .input(let range)?: return Array(bytes[range])
+            case .assembled?: return self.decoder.assembled
+            case .oversize?, .unreadable?, nil: return nil
+            }
+        }
+    }
+
+    private var noAnswer: CommandFailure {
+        .failed("\(self.path): no answer from the supervisor (pid \(self.server.pid)) in time")
+    }
+
+    /// Waits until the supervisor's process is gone.
+    func waitForExit() {
+        guard let pidfd = ProcessHandle.open(self.server.pid) else { return }
+        while !pidfd.wait(for: .seconds(3600)) {}
+    }
+}
+
+enum ProcessEnvironment {
+    /// The variables of this process; of a doubled name the first, as getenv would.
+    static var current: [String: String] {
+        var result: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") {
+                let name = String(text[..<equals])
+                if result[name] == nil { result[name] = String(text[text.index(after: equals)...]) }
+            }
+            next += 1
+        }
+        return result
+    }
+}
