@@ -35,7 +35,7 @@ struct Chunker {
         chunker.close()
         return chunker.chunks.map { chunk in
             var chunk = chunk
-            if chunk.section.first == document.title { chunk.section.removeFirst() }
+            if let title = document.title, chunk.section.first == title { chunk.section.removeFirst() }
             return chunk
         }
     }
@@ -103,8 +103,8 @@ struct Chunker {
         guard range.count > limit else { return range.upperBound }
         var end = range.lowerBound + limit
         let half = range.lowerBound + limit / 2
-        let isSeparator: (UInt8) -> Bool = atLines ? { $0 == 0x0A } : UTF8Text.isSpace
-        if let separator = self.bytes[half..<end].lastIndex(where: isSeparator) { return separator + 1 }
+        let separator = self.bytes[half..<end].lastIndex { atLines ? $0 == 0x0A : UTF8Text.isSpace($0) }
+        if let separator { return separator + 1 }
         while end > half, !UTF8Text.isBoundary(self.bytes, end) { end -= 1 }
         return end
     }
