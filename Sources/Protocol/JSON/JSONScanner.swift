@@ -28,7 +28,8 @@ public struct JSONScanner {
     /// Whether the string passed last had an escape in it.
     private(set) var lastStringWasEscaped = false
 
-    init(_ bytes: UnsafeRawBufferPointer, range: Range<Int>? = nil, depthLimit: Int = Self.defaultDepthLimit) {
+    init(_ bytes: UnsafeRawBufferPointer, range: Range<Int>? = nil, depthLimit: Int = Self.defaultDepthLimit)
+    {
         // One word holds the kind of every open container.
         precondition((1...64).contains(depthLimit), "depth limit \(depthLimit) is not in 1...64")
         self.bytes = bytes
@@ -207,7 +208,9 @@ extension JSONScanner {
     /// - Complexity: O(bytes of the value), no allocation.
     mutating func skipValue(insideContainers open: Int = 0) throws(JSONError) {
         guard let first = self.current else { throw self.expected("a value") }
-        guard first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else { return try self.skipScalar(first) }
+        guard first == UInt8(ascii: "{") || first == UInt8(ascii: "[") else {
+            return try self.skipScalar(first)
+        }
         var kinds: UInt64 = 0  // lowest bit: the innermost container; 1 is an object
         var depth = 0
         repeat {

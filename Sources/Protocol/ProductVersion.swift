@@ -1,0 +1,6 @@
+/// What both programs say of themselves.
+public enum ProductVersion {
+    public static let text = "0.1.0"
+    /// The version of JSON-RPC spoken.
+    public static let jsonrpc = "2.0"
+}

@@ -1,0 +1,18 @@
+/// A client, as far as decisions about it need to know.
+struct Connection {
+    /// The peer's user, by SO_PEERCRED.
+    let peer: Peer
+    let isOperator: Bool
+    /// The client has half-closed: it is answered what it asked, then the connection is closed.
+    var isInputEnded = false
+    /// Reading is paused until output or memory is given back.
+    var isPaused = false
+    /// Batches under way.
+    var openBatches = 0
+}
+
+/// Who is at the other end of a Unix socket.
+struct Peer: Equatable, Sendable {
+    var pid: Int32
+    var uid: UInt32
+}

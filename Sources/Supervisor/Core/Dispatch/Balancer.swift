@@ -1,0 +1,83 @@
+/// Chooses a worker among those of a pool that have a slot free.
+enum Balancer {
+    /// What a strategy needs to know of a worker.
+    struct Candidate: Equatable {
+        var token: WorkerToken
+        var slot: Int
+        var inFlight: Int
+        var maxConcurrency: Int
+        /// Expected time of a call, in nanoseconds; nil without a measurement.
+        var latency: Double?
+    }
+
+    /// The next one in slot order.
+    ///
+    /// - Parameter turn: the slot to begin with; moved behind the chosen one.
+    static func roundRobin(_ candidates: [Candidate], turn: inout Int) -> Candidate? {
+        let chosen = candidates.first { $0.slot >= turn } ?? candidates.first
+        if let chosen { turn = chosen.slot + 1 }
+        return chosen
+    }
+
+    /// The one with the fewest calls in flight per slot; ties go round in turn.
+    static func leastLoad(_ candidates: [Candidate], turn: inout Int) -> Candidate? {
+        var best: Candidate?
+        for candidate in candidates {
+            guard let current = best else {
+                best = candidate
+                continue
+            }
+            // a/m < b/n without division
+            let left = candidate.inFlight * current.maxConcurrency
+            let right = current.inFlight * candidate.maxConcurrency
+            if left < right || left == right && current.slot < turn && candidate.slot >= turn {
+                best = candidate
+            }
+        }
+        if let best { turn = best.slot + 1 }
+        return best
+    }
+
+    /// Two different candidates at random, of which the one with the lower expected wait: peak EWMA latency ×
+    /// (in flight + 1). One without a measurement counts as the median of the others (power of two choices:
+    /// M. Mitzenmacher, 2001; peak EWMA: Finagle).
+    static func performanceBased(
+        _ candidates: [Candidate], random: inout SeededGenerator
+    ) -> Candidate? {
+        guard candidates.count > 1 else { return candidates.first }
+        let first = Int.random(in: 0..<candidates.count, using: &random)
+        var second = Int.random(in: 0..<candidates.count - 1, using: &random)
+        if second >= first { second += 1 }
+        let measured = candidates.compactMap(\.latency).sorted()
+        let median = measured.isEmpty ? 1 : measured[measured.count / 2]
+        func wait(_ candidate: Candidate) -> Double {
+            (candidate.latency ?? median) * Double(candidate.inFlight + 1)
+        }
+        let pair = (candidates[first], candidates[second])
+        return wait(pair.0) <= wait(pair.1) ? pair.0 : pair.1
+    }
+}
+
+/// An average of latencies that rises at once with a slow call and forgets it slowly (peak EWMA).
+struct PeakLatency: Equatable, Sendable {
+    /// After this time a peak has lost all but 1/e of its weight.
+    private static let decay = Double(Nanoseconds.seconds(10))
+    /// What a worker's own fault counts as.
+    static let fault = Nanoseconds.seconds(5)
+
+    private(set) var nanoseconds: Double?
+    private var measuredAt = Instant(nanoseconds: 0)
+
+    mutating func record(_ latency: Nanoseconds, at now: Instant) {
+        let sample = Double(max(1, latency))
+        guard let average = self.nanoseconds, sample < average else {
+            self.nanoseconds = sample
+            self.measuredAt = now
+            return
+        }
+        let elapsed = Double(now.duration(since: self.measuredAt))
+        let kept = 1 / (1 + max(elapsed, sample) / Self.decay)  // ≈ exp(-t/decay), without libm
+        self.nanoseconds = average * kept + sample * (1 - kept)
+        self.measuredAt = now
+    }
+}

@@ -1,0 +1,136 @@
+import Protocol
+
+/// One process of a pool, from the order to start it until it is gone.
+struct WorkerProcess {
+    var life = WorkerLife()
+    let pool: Int
+    /// The place in the pool it fills, or filled: a process that is on its way out may have a successor there.
+    let slot: Int
+    let role: SpawnRequest.Role
+    /// `worker_<ms>_<9 base36>`, unique.
+    let id: String
+    /// nil until the spawn succeeded.
+    var pid: Int32?
+    let startedAt: Instant
+    var readyAt: Instant?
+    var capabilities = Capabilities()
+    /// Calls it may have in flight at once.
+    var maxConcurrency = 1
+    /// Whether it has answered a call: from then on its death is a death in service.
+    var hasAnsweredCall = false
+    /// The supervisor's own question to it, while it is open.
+    var healthCheck: RequestToken?
+    /// Health checks in a row that failed.
+    var failedHealthChecks = 0
+    /// Whether a call succeeded since the last health check fell due.
+    var succeededSinceCheck = false
+    var latency = PeakLatency()
+    private var noiseWindow = NoiseWindow()
+
+    init(pool: Int, slot: Int, role: SpawnRequest.Role, id: String, startedAt: Instant) {
+        self.pool = pool
+        self.slot = slot
+        self.role = role
+        self.id = id
+        self.startedAt = startedAt
+    }
+
+    mutating func adopt(_ capabilities: Capabilities, cap: Int?) {
+        self.capabilities = capabilities
+        switch (capabilities.maxConcurrency, cap) {
+        case (let declared?, let cap?): self.maxConcurrency = min(declared, cap)
+        case (let declared?, nil): self.maxConcurrency = declared
+        case (nil, let cap?): self.maxConcurrency = cap
+        case (nil, nil): self.maxConcurrency = 1
+        }
+    }
+
+    /// Notes stray output; true when it is a flood.
+    mutating func noteNoise(bytes: Int, at now: Instant, _ settings: Configuration.Health) -> Bool {
+        self.noiseWindow.note(bytes: bytes, at: now, settings)
+    }
+}
+
+/// Stray lines and bytes in windows of ten seconds.
+private struct NoiseWindow {
+    private static let length = Nanoseconds.seconds(10)
+    private var start = Instant(nanoseconds: .min / 2)
+    private var lines = 0
+    private var bytes: Int64 = 0
+
+    mutating func note(bytes: Int, at now: Instant, _ settings: Configuration.Health) -> Bool {
+        if now.duration(since: self.start) >= Self.length { self = NoiseWindow(start: now) }
+        self.lines += 1
+        self.bytes += Int64(bytes)
+        return self.lines > settings.noiseLines || self.bytes > settings.noiseBytes
+    }
+
+    init(start: Instant = Instant(nanoseconds: .min / 2)) { self.start = start }
+}
+
+/// One place of a pool, wanted at all times; processes come and go in it.
+struct WorkerSlot {
+    enum State: Equatable {
+        /// Nothing was started yet, or the supervisor is stopping.
+        case empty
+        /// Filled by a process (which has states of its own).
+        case running(WorkerToken)
+        /// The last process died; the next one starts then.
+        case backoff(until: Instant)
+        /// It failed to start too often; one try then.
+        case quarantined(nextTry: Instant)
+    }
+
+    var state = State.empty
+    var policy = RestartPolicy()
+    /// Processes started here after the first.
+    var restarts = 0
+    var starts = 0
+    var lastExit: LastExit?
+    // What all processes of this slot did since the supervisor started.
+    var served: UInt64 = 0
+    var errors: UInt64 = 0
+    var noiseLines: UInt64 = 0
+    var lateReplies: UInt64 = 0
+    var latency = LatencyHistogram()
+
+    var process: WorkerToken? {
+        if case .running(let token) = self.state { return token }
+        return nil
+    }
+
+    var isQuarantined: Bool {
+        if case .quarantined = self.state { return true }
+        return false
+    }
+}
+
+/// How the last process of a slot ended, for status and errors.
+struct LastExit: Equatable {
+    var status: ExitStatus?
+    /// A word of `DepartureReason`, or a sentence when the process could not even be started.
+    var reason: String
+    /// Milliseconds since 1970.
+    var at: Int64
+    var uptime: Nanoseconds
+    var stderrTail: String
+
+    /// In words: "exited with code 3", "was killed by SIGKILL", or why it could not be started.
+    var sentence: String {
+        switch self.status {
+        case .exited(let code): "exited with code \(code)"
+        case .signaled(let number): "was killed by \(SignalName.text(number))"
+        case nil: "could not be started: \(self.reason)"
+        }
+    }
+}
+
+enum SignalName {
+    private static let names: [Int32: String] = [
+        1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS",
+        8: "SIGFPE", 9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM",
+        15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
+    ]
+
+    static func text(_ number: Int32) -> String { self.names[number] ?? "signal \(number)" }
+}

@@ -1,0 +1,39 @@
+import Protocol
+
+/// A call or a notification that has just been read, still in the bytes it came in. Lives for one event.
+struct IncomingRequest {
+    let envelope: RequestEnvelope
+    private let message: UnsafeRawBufferPointer
+    let caller: Caller
+
+    init(_ envelope: RequestEnvelope, _ message: UnsafeRawBufferPointer, _ caller: Caller) {
+        self.envelope = envelope
+        self.message = message
+        self.caller = caller
+    }
+
+    /// nil for a notification.
+    var id: UnsafeRawBufferPointer? { self.envelope.id.map(self.slice) }
+    var params: UnsafeRawBufferPointer? { self.envelope.params.map(self.slice) }
+    var wantsMetadata: Bool { self.envelope.metadata != nil }
+
+    func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: self.message[range])
+    }
+
+    /// The method's name, escapes resolved.
+    func withMethod<Result>(_ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+        guard self.envelope.methodIsEscaped else { return body(self.slice(self.envelope.method)) }
+        return JSONScanner.unescapedUTF8(self.message, self.envelope.method).withUnsafeBytes(body)
+    }
+
+    var methodText: String { JSONScanner.unescaped(self.message, self.envelope.method) }
+
+    /// The caller's own request id, if it gave one, for an error before the request has a place in the table.
+    var requestIDText: String? {
+        guard let range = self.envelope.metadata,
+            let metadata = try? JSONValue(parsing: self.slice(range))
+        else { return nil }
+        return metadata["request_id"]?.stringValue
+    }
+}

@@ -1,0 +1,125 @@
+import Protocol
+
+/// One message for a worker, from the moment it is accepted until the worker owes nothing more for it.
+struct Request {
+    enum State: Equatable {
+        /// In no list: a health check, or a free slot of the table.
+        case none
+        /// Waits in its pool's queue. → inFlight, or answered and gone
+        case queued
+        /// Sent to a worker; the caller waits. → queued (its worker died), abandoned, or answered and gone
+        case inFlight(WorkerToken)
+        /// The caller has its answer (timeout, cancel) or is gone; the worker still works on it and keeps the
+        /// slot taken until it answers, dies or overruns. → gone
+        case abandoned(WorkerToken)
+    }
+
+    /// Who is to be answered.
+    enum Origin: Equatable {
+        case client(ConnectionToken, batch: BatchToken?)
+        /// Nobody: passed on when a worker has a slot free.
+        case notification(ConnectionToken)
+        /// The supervisor itself, asking that worker for its health.
+        case healthCheck(WorkerToken)
+        /// Nobody any more: the caller was answered or is gone.
+        case nobody
+    }
+
+    var state = State.none
+    var origin = Origin.nobody
+    var pool = 0
+    var method = MethodTable.Index.other
+    /// The id's text, the method, params, request_id and traceparent, one behind the other.
+    var bytes: [UInt8] = []
+    private var ends = (id: 0, method: 0, params: 0, requestID: 0)
+    /// Whether the caller sent `metadata`, and so gets some back.
+    var wantsMetadata = false
+
+    var arrivedAt = Instant(nanoseconds: 0)
+    /// When it was sent to its worker; of the last attempt.
+    var dispatchedAt = Instant(nanoseconds: 0)
+    var deadline = Instant.distantFuture
+    /// Workers it was sent to.
+    var attempts = 0
+    /// The worker that lost it; another one is preferred.
+    var avoided: WorkerToken?
+
+    // Links of the lists that the table keeps: the pool's queue or the worker's calls, and the connection's.
+    var placeLinks = ListLinks()
+    var connectionLinks = ListLinks()
+
+    var id: Range<Int> { 0..<self.ends.id }
+    var methodName: Range<Int> { self.ends.id..<self.ends.method }
+    var params: Range<Int> { self.ends.method..<self.ends.params }
+    var requestID: Range<Int> { self.ends.params..<self.ends.requestID }
+    var traceparent: Range<Int> { self.ends.requestID..<self.bytes.count }
+
+    var connection: ConnectionToken? {
+        switch self.origin {
+        case .client(let connection, _), .notification(let connection): connection
+        case .healthCheck, .nobody: nil
+        }
+    }
+
+    var isNotification: Bool {
+        if case .notification = self.origin { return true }
+        return false
+    }
+
+    /// Keeps a small buffer for the next tenant of the slot, gives a large one back.
+    private static let keptCapacity = 16 * 1024
+
+    mutating func setBytes(
+        id: UnsafeRawBufferPointer, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer,
+        requestID: (inout [UInt8]) -> Void, traceparent: UnsafeRawBufferPointer
+    ) {
+        self.bytes.removeAll(keepingCapacity: true)
+        self.bytes.append(contentsOf: id)
+        self.ends.id = self.bytes.count
+        self.bytes.append(contentsOf: method)
+        self.ends.method = self.bytes.count
+        self.bytes.append(contentsOf: params)
+        self.ends.params = self.bytes.count
+        requestID(&self.bytes)
+        self.ends.requestID = self.bytes.count
+        self.bytes.append(contentsOf: traceparent)
+    }
+
+    mutating func clear() {
+        self.state = .none
+        self.origin = .nobody
+        self.attempts = 0
+        self.avoided = nil
+        self.wantsMetadata = false
+        self.dropBytes()
+    }
+
+    mutating func dropBytes() {
+        self.ends = (0, 0, 0, 0)
+        if self.bytes.capacity > Self.keptCapacity {
+            self.bytes = []
+        } else {
+            self.bytes.removeAll(keepingCapacity: true)
+        }
+    }
+
+    func text(_ range: Range<Int>) -> String { String(decoding: self.bytes[range], as: UTF8.self) }
+
+    /// The request id as text, escapes resolved.
+    var requestIDText: String {
+        self.bytes.withUnsafeBytes { JSONScanner.unescaped($0, self.requestID) }
+    }
+}
+
+/// A link of a doubly linked list through the slots of a table; -1 ends it.
+struct ListLinks: Equatable {
+    var previous: Int32 = -1
+    var next: Int32 = -1
+}
+
+/// The ends and the length of such a list.
+struct ListEnds: Equatable {
+    var head: Int32 = -1
+    var tail: Int32 = -1
+    var count = 0
+}

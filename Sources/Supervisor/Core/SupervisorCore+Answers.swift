@@ -1,0 +1,289 @@
+import Protocol
+
+/// Answers to clients: each call gets exactly one, whatever happens to it.
+extension SupervisorCore {
+    /// Answers a call that never got a place in the table, or lost it.
+    mutating func answer(
+        _ caller: Caller, id: UnsafeRawBufferPointer?, _ error: RPCError, requestID: String? = nil,
+        _ effects: inout some SupervisorEffects
+    ) {
+        self.head.removeAll(keepingCapacity: true)
+        MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
+        self.tail.removeAll(keepingCapacity: true)
+        self.tail.append(UInt8(ascii: "}"))
+        // Also what was too broken to bring an id of its own can be found in the logs of both sides.
+        let requestID =
+            requestID
+            ?? UUIDv7(
+                millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next())
+            ).text
+        let payload = error.value(requestID: requestID).bytes
+        payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
+    }
+
+    /// Answers a call by the supervisor itself; a notification is not answered.
+    mutating func answer(
+        _ incoming: IncomingRequest, result: JSONValue, _ effects: inout some SupervisorEffects
+    ) {
+        guard let id = incoming.id else { return }
+        self.head.removeAll(keepingCapacity: true)
+        MessageWriter.appendResultHead(id: id, to: &self.head)
+        self.tail.removeAll(keepingCapacity: true)
+        if incoming.wantsMetadata {
+            let metadata: JSONValue = [
+                "request_id": .string(incoming.requestIDText), "cache": "bypass", "attempts": 0,
+            ]
+            self.tail.append(contentsOf: ",\"metadata\":".utf8)
+            metadata.write(to: &self.tail)
+        }
+        self.tail.append(UInt8(ascii: "}"))
+        result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
+    }
+
+    /// How a call ended.
+    enum Outcome {
+        /// The worker's result, or its error object, as bytes.
+        case result(UnsafeRawBufferPointer)
+        case workerError(UnsafeRawBufferPointer)
+        case failure(RPCError)
+    }
+
+    /// Answers the caller of a request in the table, which goes on to exist: the caller of this removes or
+    /// abandons it.
+    mutating func answer(
+        _ request: RequestToken, _ outcome: Outcome, by worker: WorkerToken?,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard case .client(let connection, let batch) = self.requests[request].origin else { return }
+        let caller = Caller(connection: connection, batch: batch)
+        switch outcome {
+        case .result(let bytes), .workerError(let bytes):
+            if self.hasNoRoom(for: bytes.count, caller, effects) {
+                return self.answer(
+                    request, .failure(self.slowConsumer(bytes.count)), by: worker, &effects)
+            }
+            if case .result = outcome {
+                self.prepareHead(request, isError: false)
+            } else {
+                self.prepareHead(request, isError: true)
+            }
+            self.prepareTail(request, by: worker)
+            self.write(bytes, to: caller, onOneLine: true, &effects)
+        case .failure(var error):
+            if error.workerID == nil, let worker { error.workerID = self.workers[worker].id }
+            self.prepareHead(request, isError: true)
+            self.prepareTail(request, by: worker)
+            let payload = error.value(requestID: self.requests[request].requestIDText).bytes
+            payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
+        }
+        self.pauseIfNeeded(connection, &effects)
+    }
+
+    private mutating func prepareHead(_ request: RequestToken, isError: Bool) {
+        self.head.removeAll(keepingCapacity: true)
+        self.requests[request].bytes.withUnsafeBytes { bytes in
+            let id = UnsafeRawBufferPointer(rebasing: bytes[self.requests[request].id])
+            if isError {
+                MessageWriter.appendErrorHead(id: id, to: &self.head)
+            } else {
+                MessageWriter.appendResultHead(id: id, to: &self.head)
+            }
+        }
+    }
+
+    private mutating func prepareTail(_ request: RequestToken, by worker: WorkerToken?) {
+        self.tail.removeAll(keepingCapacity: true)
+        if self.requests[request].wantsMetadata {
+            self.tail.append(contentsOf: ",\"metadata\":".utf8)
+            self.metadata(of: request, by: worker).write(to: &self.tail)
+        }
+        self.tail.append(UInt8(ascii: "}"))
+    }
+
+    /// What the caller learns of its call, when it sent metadata of its own.
+    private func metadata(of request: RequestToken, by worker: WorkerToken?) -> JSONValue {
+        let call = self.requests[request]
+        let sentAt = call.attempts > 0 ? call.dispatchedAt : self.now
+        return [
+            "request_id": .string(call.requestIDText),
+            "worker_id": worker.map { .string(self.workers[$0].id) } ?? .null,
+            "cache": "bypass",
+            "attempts": .integer(call.attempts),
+            "queue_time_ms": .double(sentAt.duration(since: call.arrivedAt).inMilliseconds),
+            "processing_time_ms": .double(self.now.duration(since: sentAt).inMilliseconds),
+        ]
+    }
+
+    private func hasNoRoom(for bytes: Int, _ caller: Caller, _ effects: some SupervisorEffects) -> Bool {
+        var waiting = effects.outputBacklog(of: caller.connection)
+        if let batch = caller.batch { waiting += self.batches[batch].answers.count }
+        // An answer larger than the limit is still sent when nothing else waits.
+        return waiting > 0 && Int64(waiting + bytes) > self.limits.bytesPerConnection
+    }
+
+    private func slowConsumer(_ bytes: Int) -> RPCError {
+        RPCError(
+            .resourceExhausted, reason: "slow_consumer",
+            "The answer of \(bytes) bytes was dropped: too much output waits for this connection to read it")
+    }
+
+    /// Writes head, payload and tail as a message, or as an element of the caller's batch.
+    private mutating func write(
+        _ payload: UnsafeRawBufferPointer, to caller: Caller, onOneLine: Bool = false,
+        _ effects: inout some SupervisorEffects
+    ) {
+        func append(_ head: [UInt8], _ tail: [UInt8], to output: inout [UInt8]) {
+            output.append(contentsOf: head)
+            if onOneLine {
+                MessageWriter.appendOnOneLine(payload, to: &output)
+            } else {
+                output.append(contentsOf: payload)
+            }
+            output.append(contentsOf: tail)
+        }
+        guard let batch = caller.batch else {
+            return effects.send(to: caller.connection) { append(self.head, self.tail, to: &$0) }
+        }
+        if !self.batches[batch].answers.isEmpty { self.batches[batch].answers.append(UInt8(ascii: ",")) }
+        append(self.head, self.tail, to: &self.batches[batch].answers)
+        self.closeShare(of: batch, &effects)
+    }
+
+    /// One call fewer is open in a batch; after the last its array is sent.
+    mutating func closeShare(of batch: BatchToken, _ effects: inout some SupervisorEffects) {
+        self.batches[batch].open -= 1
+        guard self.batches[batch].open == 0 else { return }
+        let connection = self.batches[batch].connection
+        if !self.batches[batch].answers.isEmpty {
+            effects.send(to: connection) { output in
+                output.append(UInt8(ascii: "["))
+                output.append(contentsOf: self.batches[batch].answers)
+                output.append(UInt8(ascii: "]"))
+            }
+        }
+        self.batches[batch].answers = []
+        self.batches.remove(batch)
+        self.connections[connection].openBatches -= 1
+        self.closeIfDone(connection, &effects)
+    }
+}
+
+// MARK: - Calls that end without the worker
+
+extension SupervisorCore {
+    /// A deadline in the request table has come.
+    mutating func requestIsDue(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
+        switch (self.requests[request].state, self.requests[request].origin) {
+        case (.queued, _):
+            let isLate = self.requests[request].deadline <= self.now
+            self.end(
+                request, .failure(isLate ? self.timedOut(request) : self.queueTimeout(request)), &effects)
+        case (.inFlight, _):
+            self.abandon(request, answering: self.timedOut(request), &effects)
+        case (.abandoned(let worker), _):
+            self.overran(request, worker, &effects)
+        case (.none, .healthCheck(let worker)):
+            self.healthCheckTimedOut(worker, &effects)
+        case (.none, _):
+            preconditionFailure("a deadline of a request that is nowhere")
+        }
+    }
+
+    /// Answers a queued call and forgets it.
+    mutating func end(_ request: RequestToken, _ outcome: Outcome, _ effects: inout some SupervisorEffects) {
+        let connection = self.requests[request].connection
+        self.answer(request, outcome, by: nil, &effects)
+        self.requests.remove(request)
+        if let connection { self.closeIfDone(connection, &effects) }
+    }
+
+    /// Answers a call that a worker has; the worker is told to stop and keeps the slot until it has, dies or
+    /// overruns.
+    ///
+    /// - Parameter error: nil when nobody is left to be answered.
+    mutating func abandon(
+        _ request: RequestToken, answering error: RPCError?, _ effects: inout some SupervisorEffects
+    ) {
+        guard case .inFlight(let worker) = self.requests[request].state else {
+            preconditionFailure("abandoned while \(self.requests[request].state)")
+        }
+        let connection = self.requests[request].connection
+        if let error { self.answer(request, .failure(error), by: worker, &effects) }
+        let number = RequestTable.number(of: request)
+        effects.send(to: worker) { output in
+            MessageWriter.append(
+                "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":", to: &output)
+            JSONText.append(unsigned: number, to: &output)
+            MessageWriter.append("}}\n", to: &output)
+        }
+        self.requests.setDeadline(request, to: self.overrunTime(of: request, on: worker))
+        self.requests.abandon(request)
+        if let connection { self.closeIfDone(connection, &effects) }
+        self.retireIfDrained(worker, &effects)
+    }
+
+    /// When a worker that goes on with an abandoned call is no longer waited for. What a client asked for in
+    /// `timeout_ms` must not cost a worker its life: without a promise to honour cancels it has the method's
+    /// own timeout.
+    private func overrunTime(of request: RequestToken, on worker: WorkerToken) -> Instant {
+        if self.workers[worker].capabilities.honoursCancel {
+            return self.now.advanced(by: self.configuration.timeouts.cancelGrace)
+        }
+        let allowed = self.methods.timeout(of: self.requests[request].method)
+        return max(self.now, self.requests[request].dispatchedAt.advanced(by: allowed))
+    }
+
+    /// The caller is gone: nobody is answered.
+    mutating func withdraw(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
+        switch self.requests[request].state {
+        case .queued: self.requests.remove(request)
+        case .inFlight: self.abandon(request, answering: nil, &effects)
+        case .abandoned, .none: preconditionFailure("withdrawn while \(self.requests[request].state)")
+        }
+    }
+
+    /// `$/cancelRequest {"id"}` or `notifications/cancelled {"requestId"}`: ends the oldest such call of the
+    /// same connection. A cancel that comes too late is normal.
+    mutating func cancel(
+        _ incoming: IncomingRequest, member: StaticString, _ effects: inout some SupervisorEffects
+    ) {
+        guard let params = incoming.params, let id = ParamsReader.value(member, in: params) else { return }
+        let calls = self.requests.requests(of: incoming.caller.connection)
+        let call = calls.first { request in
+            guard case .client = self.requests[request].origin else { return false }
+            return self.requests[request].bytes.withUnsafeBytes {
+                RequestIdentifier.areEqual(
+                    UnsafeRawBufferPointer(rebasing: $0[self.requests[request].id]), id)
+            }
+        }
+        guard let call else { return }
+        let error = RPCError(.requestCancelled, reason: "cancelled", "Request cancelled")
+        switch self.requests[call].state {
+        case .queued: self.end(call, .failure(error), &effects)
+        case .inFlight: self.abandon(call, answering: error, &effects)
+        case .abandoned, .none: preconditionFailure("an open call while \(self.requests[call].state)")
+        }
+    }
+
+    private func timedOut(_ request: RequestToken) -> RPCError {
+        let waited = self.now.duration(since: self.requests[request].arrivedAt)
+        return RPCError(
+            .communicationTimeout, reason: "deadline_exceeded",
+            "No answer within \(waited / .milliseconds(1)) ms",
+            retryable: self.methods.isIdempotent(
+                self.requests[request].method, in: self.requests[request].pool))
+    }
+
+    private func queueTimeout(_ request: RequestToken) -> RPCError {
+        let pool = self.requests[request].pool
+        let waited = self.now.duration(since: self.requests[request].arrivedAt)
+        return RPCError(
+            .workerUnavailable, reason: "queue_timeout",
+            "No worker was free within \(waited / .milliseconds(1)) ms", retryable: true,
+            retryAfterMilliseconds: 1000,
+            details: [
+                .init("pool", .string(self.pools[pool].configuration.name)),
+                .init("queue_depth", .integer(self.requests.queued(in: pool))),
+            ])
+    }
+}

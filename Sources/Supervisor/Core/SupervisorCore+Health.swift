@@ -1,0 +1,132 @@
+import Protocol
+
+/// Readiness and health: what the supervisor asks its workers, and what it makes of the answers.
+extension SupervisorCore {
+    /// How soon a worker that says it is unhealthy while it starts is asked again.
+    private static let askAgainAfter = Nanoseconds.seconds(1)
+
+    /// Sends `health.check`; it takes no slot. While the worker starts, the answer may take as long as the
+    /// start may.
+    mutating func askHealth(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        guard self.workers[worker].healthCheck == nil else { return }
+        let request = self.requests.insert { $0.origin = .healthCheck(worker) }
+        if self.workers[worker].life.state != .starting {
+            self.requests.setDeadline(request, to: self.now.advanced(by: self.configuration.health.timeout))
+        }
+        self.workers[worker].healthCheck = request
+        let number = RequestTable.number(of: request)
+        effects.send(to: worker) { output in
+            MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
+            JSONText.append(unsigned: number, to: &output)
+            MessageWriter.append(",\"method\":\"health.check\"}\n", to: &output)
+        }
+    }
+
+    mutating func healthAnswered(
+        _ outcome: Outcome, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        self.closeHealthCheck(worker)
+        switch Self.report(outcome) {
+        case .able(let capabilities)?:
+            self.workers[worker].failedHealthChecks = 0
+            self.adopt(capabilities, worker, &effects)
+            let action = self.workers[worker].life.healthAnswered()
+            self.perform(action, worker, &effects)
+            if action == .none, self.workers[worker].life.isReady {
+                self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+            }
+        case .unhealthy?, nil:
+            self.healthCheckFailed(worker, &effects)
+        }
+    }
+
+    /// What an answer says; an error reply −32601 counts as alive, without capabilities.
+    private static func report(_ outcome: Outcome) -> HealthReport? {
+        switch outcome {
+        case .result(let bytes):
+            return (try? JSONValue(parsing: bytes)).flatMap(HealthReport.init(result:))
+        case .workerError(let bytes):
+            let code = ParamsReader.value("code", in: bytes)
+            return code?.elementsEqual("-32601".utf8) == true ? .able(Capabilities()) : nil
+        case .failure:
+            return nil
+        }
+    }
+
+    private mutating func closeHealthCheck(_ worker: WorkerToken) {
+        if let check = self.workers[worker].healthCheck { self.requests.remove(check) }
+        self.workers[worker].healthCheck = nil
+    }
+
+    mutating func healthCheckTimedOut(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        self.healthCheckFailed(worker, &effects)
+    }
+
+    /// A check was not answered, or not well. One that starts is asked again until its start timeout.
+    mutating func healthCheckFailed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        self.closeHealthCheck(worker)
+        guard self.workers[worker].life.state != .starting else {
+            return self.setTimer(.health, Int(worker.index), after: Self.askAgainAfter)
+        }
+        guard self.workers[worker].life.isReady else { return }
+        self.workers[worker].failedHealthChecks += 1
+        let failures = self.workers[worker].failedHealthChecks
+        effects.log(
+            .warning, "worker.unhealthy",
+            ["worker_id": .string(self.workers[worker].id), "failed_checks": .integer(failures)])
+        if failures >= self.configuration.health.unhealthyThreshold {
+            self.replace(worker, .unhealthy, &effects)
+        } else {
+            self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+        }
+    }
+
+    mutating func healthTimerFired(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        switch self.workers[worker].life.state {
+        case .starting:
+            self.askHealth(worker, &effects)
+        case .ready:
+            let isBusy = self.requests.inFlight(on: worker) >= self.workers[worker].maxConcurrency
+            if self.workers[worker].succeededSinceCheck || isBusy {
+                // Real calls prove more than a check; and a worker whose slots are all busy is not sick.
+                self.workers[worker].succeededSinceCheck = false
+                self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+            } else {
+                self.askHealth(worker, &effects)
+            }
+        case .draining, .terminating, .exited:
+            break
+        }
+    }
+
+    mutating func becameReady(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        self.workers[worker].readyAt = self.now
+        self.removeTimer(.life, Int(worker.index))
+        self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+        let process = self.workers[worker]
+        effects.log(
+            .info, "worker.ready",
+            [
+                "worker_id": .string(process.id), "pid": .integer(process.pid ?? 0),
+                "pool": .string(self.pools[process.pool].configuration.name), "slot": .integer(process.slot),
+                "after_ms": .number(self.now.duration(since: process.startedAt).inMilliseconds),
+                "max_concurrency": .integer(process.maxConcurrency),
+            ])
+        self.dispatch(process.pool, &effects)
+    }
+
+    /// Takes what a worker declares; it stays valid for its pool while workers restart.
+    mutating func adopt(
+        _ capabilities: Capabilities, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        let pool = self.workers[worker].pool
+        let isNew = self.workers[worker].readyAt == nil || self.workers[worker].capabilities != capabilities
+        guard isNew else { return }
+        self.workers[worker].adopt(capabilities, cap: self.pools[pool].configuration.maxConcurrency)
+        self.methods.declareIdempotent(capabilities.idempotent, in: pool)
+        if self.pools[pool].configuration.techniques == nil {
+            self.pools[pool].techniques = capabilities.techniques
+            self.techniquesAreDeclared = self.pools.contains { $0.techniques != nil }
+        }
+    }
+}

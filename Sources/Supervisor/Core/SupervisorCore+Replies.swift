@@ -1,0 +1,213 @@
+import Protocol
+
+/// What workers say on stdout.
+extension SupervisorCore {
+    /// One line of a worker's stdout.
+    mutating func workerWrote(
+        _ line: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        self.take(WorkerMessage.scan(line, limits: self.limits.messages), line, worker, &effects)
+    }
+
+    /// A line over the size limit, of which only the beginning is there.
+    mutating func workerWroteOversize(
+        prefix: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        self.take(
+            WorkerMessage.oversize(prefix: prefix, limits: self.limits.messages), prefix, worker, &effects)
+    }
+
+    private mutating func take(
+        _ message: WorkerMessage, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        switch message {
+        case .result(let number, let range):
+            let result = UnsafeRawBufferPointer(rebasing: line[range])
+            self.replied(number, .result(result), worker, &effects)
+        case .error(let number, let range):
+            let error = UnsafeRawBufferPointer(rebasing: line[range])
+            self.replied(number, .workerError(error), worker, &effects)
+        case .unreadable(let number, let reason):
+            self.unreadableReply(number, reason, worker, &effects)
+        case .foreign:
+            self.countLateReply(worker)
+        case .request(let request):
+            self.refuseWorkerRequest(request, line, worker, &effects)
+        case .notification(let notification):
+            self.workerTold(notification, line, worker, &effects)
+        case .noise:
+            self.heardNoise(line, worker, &effects)
+        }
+    }
+
+    /// The call of that number, if this very worker has it; a late, foreign or second reply finds none.
+    private func call(_ number: UInt64, on worker: WorkerToken) -> RequestToken? {
+        guard let request = self.requests.call(numbered: number) else { return nil }
+        switch (self.requests[request].state, self.requests[request].origin) {
+        case (.inFlight(let assigned), _), (.abandoned(let assigned), _):
+            return assigned == worker ? request : nil
+        case (.none, .healthCheck(let asked)):
+            return asked == worker ? request : nil
+        case (.queued, _), (.none, _):
+            return nil
+        }
+    }
+
+    private mutating func replied(
+        _ number: UInt64, _ outcome: Outcome, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        guard let request = self.call(number, on: worker) else { return self.countLateReply(worker) }
+        switch self.requests[request].state {
+        case .none:
+            self.healthAnswered(outcome, worker, &effects)
+        case .abandoned:
+            self.countLateReply(worker)
+            self.requests.remove(request)
+            self.slotCameFree(worker, &effects)
+        case .inFlight:
+            self.noteAnswered(request, outcome, worker)
+            self.answer(request, outcome, by: worker, &effects)
+            self.release(request, worker, &effects)
+        case .queued:
+            preconditionFailure("a queued call was answered")
+        }
+    }
+
+    /// Forgets a call that was answered; its slot is free again.
+    private mutating func release(
+        _ request: RequestToken, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        let connection = self.requests[request].connection
+        self.requests.remove(request)
+        if let connection { self.closeIfDone(connection, &effects) }
+        self.slotCameFree(worker, &effects)
+    }
+
+    private mutating func slotCameFree(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        self.retireIfDrained(worker, &effects)
+        self.dispatch(self.workers[worker].pool, &effects)
+    }
+
+    private mutating func noteAnswered(_ request: RequestToken, _ outcome: Outcome, _ worker: WorkerToken) {
+        let latency = self.now.duration(since: self.requests[request].dispatchedAt)
+        var isWorkerFault = false
+        if case .workerError(let error) = outcome { isWorkerFault = Self.isWorkerFault(error) }
+        self.workers[worker].latency.record(
+            isWorkerFault ? max(latency, PeakLatency.fault) : latency, at: self.now)
+        if !isWorkerFault { self.workers[worker].succeededSinceCheck = true }
+        let isFirst = !self.workers[worker].hasAnsweredCall
+        self.workers[worker].hasAnsweredCall = true
+        let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
+        self.pools[pool].slots[slot].served += 1
+        if case .workerError = outcome { self.pools[pool].slots[slot].errors += 1 }
+        self.pools[pool].slots[slot].latency.record(latency)
+        if isFirst { self.pools[pool].slots[slot].policy.forgiveFailedStarts() }
+    }
+
+    /// Whether an error reply names the worker's own fault, so that a quick failure never makes it look fast.
+    private static func isWorkerFault(_ error: UnsafeRawBufferPointer) -> Bool {
+        guard let code = ParamsReader.value("code", in: error) else { return false }
+        return ["-32603", "5001", "5002"].contains { code.elementsEqual($0.utf8) }
+    }
+
+    /// A reply to a call of ours that cannot be passed on: the call is tried elsewhere, or fails with 1003.
+    private mutating func unreadableReply(
+        _ number: UInt64, _ reason: WorkerMessage.UnreadableReason, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard let request = self.call(number, on: worker) else { return self.countLateReply(worker) }
+        effects.log(
+            .warning, "worker.unreadable_reply",
+            ["worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue)])
+        switch self.requests[request].state {
+        case .none:
+            self.healthCheckFailed(worker, &effects)
+        case .abandoned:
+            self.countLateReply(worker)
+            self.requests.remove(request)
+            self.slotCameFree(worker, &effects)
+        case .inFlight:
+            self.workers[worker].latency.record(PeakLatency.fault, at: self.now)
+            let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
+            self.pools[pool].slots[slot].errors += 1
+            if self.hasAnotherWorker(than: worker), self.mayRetry(request) {
+                self.requeue(request, avoiding: worker)
+                self.slotCameFree(worker, &effects)
+            } else {
+                let error = RPCError(
+                    .serializationError, reason: reason.rawValue,
+                    "The worker's reply is not a JSON-RPC response, or too large",
+                    recovery: .retryRequest)
+                self.answer(request, .failure(error), by: worker, &effects)
+                self.release(request, worker, &effects)
+            }
+        case .queued:
+            preconditionFailure("a queued call was answered")
+        }
+    }
+
+    private func hasAnotherWorker(than worker: WorkerToken) -> Bool {
+        self.pools[self.workers[worker].pool].slots.contains { slot in
+            guard let process = slot.process else { return false }
+            return process != worker && self.workers[process].life.isReady
+        }
+    }
+
+    private mutating func countLateReply(_ worker: WorkerToken) {
+        let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
+        self.pools[pool].slots[slot].lateReplies += 1
+    }
+
+    /// Workers may ask the supervisor; what it does not know it says so, so that they do not wait.
+    private mutating func refuseWorkerRequest(
+        _ request: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard let id = request.id else { return }
+        let method = JSONScanner.unescaped(line, request.method)
+        let error = RPCError.methodNotFound(method).value(requestID: nil)
+        effects.send(to: worker) { output in
+            MessageWriter.appendErrorHead(id: UnsafeRawBufferPointer(rebasing: line[id]), to: &output)
+            error.write(to: &output)
+            MessageWriter.append("}\n", to: &output)
+        }
+    }
+
+    private mutating func workerTold(
+        _ notification: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard Self.isCapabilities(line[notification.method]), let params = notification.params,
+            let value = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: line[params]))
+        else {
+            effects.log(
+                .debug, "worker.unknown_notification",
+                ["worker_id": .string(self.workers[worker].id), "bytes": .integer(line.count)])
+            return
+        }
+        self.adopt(Capabilities(value), worker, &effects)
+        self.dispatch(self.workers[worker].pool, &effects)
+    }
+
+    private static func isCapabilities(_ method: Slice<UnsafeRawBufferPointer>) -> Bool {
+        method.elementsEqual("worker.capabilities".utf8)
+    }
+
+    /// A line that is no message: survived, counted, logged; a flood costs the worker its place.
+    private mutating func heardNoise(
+        _ line: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
+        self.pools[pool].slots[slot].noiseLines += 1
+        let isFlood = self.workers[worker].noteNoise(
+            bytes: line.count, at: self.now, self.configuration.health)
+        effects.log(
+            .warning, "worker.noise",
+            [
+                "worker_id": .string(self.workers[worker].id),
+                "line": .string(Excerpt.escaped(line, limit: 200)),
+            ])
+        if isFlood { self.replace(worker, .stdoutNoise, &effects) }
+    }
+}

@@ -1,0 +1,398 @@
+import Protocol
+
+/// The life of pools, slots and processes.
+extension SupervisorCore {
+    /// Prepares a pool if it has to be, and fills its slots.
+    mutating func startPool(_ pool: Int, _ effects: inout some SupervisorEffects) {
+        guard self.phase == .running else { return }
+        switch self.pools[pool].preparation {
+        case .done:
+            for slot in self.pools[pool].slots.indices { self.startWorker(pool, slot, &effects) }
+        case .pending, .failed:
+            let worker = self.spawn(pool, slot: 0, role: .preparing, &effects)
+            self.pools[pool].preparation = .running(worker)
+        case .running:
+            preconditionFailure("pool \(pool) is being prepared")
+        }
+    }
+
+    private mutating func startWorker(_ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects) {
+        guard self.phase == .running else { return }
+        if self.pools[pool].slots[slot].starts > 0 { self.pools[pool].slots[slot].restarts += 1 }
+        self.pools[pool].slots[slot].starts += 1
+        let worker = self.spawn(pool, slot: slot, role: .serving, &effects)
+        self.pools[pool].slots[slot].state = .running(worker)
+    }
+
+    private mutating func spawn(
+        _ pool: Int, slot: Int, role: SpawnRequest.Role, _ effects: inout some SupervisorEffects
+    ) -> WorkerToken {
+        let id = self.makeWorkerID()
+        let worker = self.workers.insert(
+            WorkerProcess(pool: pool, slot: slot, role: role, id: id, startedAt: self.now))
+        effects.spawn(SpawnRequest(worker: worker, pool: pool, role: role, workerID: id))
+        return worker
+    }
+
+    /// `worker_<ms since 1970>_<9 characters of base 36>`
+    private mutating func makeWorkerID() -> String {
+        let digits = Array("0123456789abcdefghijklmnopqrstuvwxyz")
+        var random = self.random.next() % 101_559_956_668_416  // 36⁹
+        var suffix = ""
+        for _ in 0..<9 {
+            suffix.append(digits[Int(random % 36)])
+            random /= 36
+        }
+        return "worker_\(self.wallClock)_\(suffix)"
+    }
+
+    /// The process is there.
+    mutating func workerSpawned(
+        _ worker: WorkerToken, pid: Int32, _ effects: inout some SupervisorEffects
+    ) {
+        guard self.workers.contains(worker) else { return }
+        self.workers[worker].pid = pid
+        let process = self.workers[worker]
+        effects.log(
+            .info, process.role == .serving ? "worker.started" : "pool.preparing",
+            [
+                "worker_id": .string(process.id), "pid": .integer(pid),
+                "pool": .string(self.pools[process.pool].configuration.name), "slot": .integer(process.slot),
+            ])
+        guard process.role == .serving else { return }
+        self.setTimer(
+            .life, Int(worker.index), after: self.pools[process.pool].configuration.startTimeout)
+        self.askHealth(worker, &effects)
+    }
+
+    /// The process could not be started; it never was.
+    ///
+    /// - Parameter reason: a sentence that names the program and what the system said.
+    mutating func spawnFailed(
+        _ worker: WorkerToken, reason: String, _ effects: inout some SupervisorEffects
+    ) {
+        guard self.workers.contains(worker) else { return }
+        effects.log(
+            .error, "worker.spawn_failed",
+            [
+                "pool": .string(self.pools[self.workers[worker].pool].configuration.name),
+                "slot": .integer(self.workers[worker].slot), "reason": .string(reason),
+            ])
+        let exit = LastExit(
+            status: nil, reason: reason, at: self.wallClock, uptime: 0, stderrTail: "")
+        self.gone(worker, exit, &effects)
+    }
+
+    /// The process is gone and all it wrote has been read.
+    mutating func workerExited(
+        _ worker: WorkerToken, _ status: ExitStatus, _ effects: inout some SupervisorEffects
+    ) {
+        let process = self.workers[worker]
+        self.workers[worker].life.exited()
+        var reason = process.life.departure ?? .crashed
+        if reason == .crashed, case .exited(code: 0) = status { reason = .exited }
+        let exit = LastExit(
+            status: status, reason: reason.rawValue, at: self.wallClock,
+            uptime: self.now.duration(since: process.startedAt), stderrTail: effects.stderrTail(of: worker))
+        let level: LogLevel = process.life.departure == nil && process.role == .serving ? .warning : .info
+        effects.log(
+            level, "worker.exited",
+            [
+                "worker_id": .string(process.id), "pid": .integer(process.pid ?? 0),
+                "how": .string(exit.sentence), "reason": .string(reason.rawValue),
+                "in_flight": .integer(self.requests.inFlight(on: worker)),
+            ])
+        self.gone(worker, exit, &effects)
+    }
+
+    /// After an exit or a failed start: the calls, the slot, the record.
+    private mutating func gone(
+        _ worker: WorkerToken, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        let process = self.workers[worker]
+        if let check = process.healthCheck { self.requests.remove(check) }
+        self.workers[worker].healthCheck = nil
+        self.settleCalls(of: worker, exit, &effects)
+        self.removeTimer(.life, Int(worker.index))
+        self.removeTimer(.health, Int(worker.index))
+        switch process.role {
+        case .preparing:
+            self.workers.remove(worker)
+            self.prepared(process.pool, exit, &effects)
+        case .serving:
+            let isCurrent = self.pools[process.pool].slots[process.slot].state == .running(worker)
+            self.pools[process.pool].slots[process.slot].lastExit = exit
+            self.workers.remove(worker)
+            if isCurrent { self.refill(process, exit, &effects) }
+        }
+        self.dispatch(process.pool, &effects)
+    }
+
+    /// What becomes of a slot whose process died.
+    private mutating func refill(
+        _ process: WorkerProcess, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        let (pool, slot) = (process.pool, process.slot)
+        guard self.phase == .running else {
+            self.pools[pool].slots[slot].state = .empty
+            return
+        }
+        let chance = self.chance()
+        let settings = self.configuration.restart
+        let now = self.now
+        if let readyAt = process.readyAt, now.duration(since: readyAt) >= RestartPolicy.forgivenAfter {
+            self.pools[pool].slots[slot].policy.forgiveFailedStarts()
+        }
+        let verdict =
+            process.hasAnsweredCall
+            ? self.pools[pool].slots[slot].policy.diedInService(at: now, settings, chance: chance)
+            : self.pools[pool].slots[slot].policy.failedStart(at: now, settings, chance: chance)
+        switch verdict {
+        case .restart(let wait):
+            self.pools[pool].slots[slot].state = .backoff(until: now.advanced(by: wait))
+            self.setTimer(.slotRestart, self.slotIndex(pool, slot), after: wait)
+        case .quarantine:
+            self.quarantine(pool, slot, exit, &effects)
+        }
+    }
+
+    private mutating func quarantine(
+        _ pool: Int, _ slot: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        let wait =
+            !self.hasReadyWorker(pool) ? RestartPolicy.quarantineRetryAlone : RestartPolicy.quarantineRetry
+        let failures = self.pools[pool].slots[slot].policy.failedStartsInARow
+        self.pools[pool].slots[slot].state = .quarantined(nextTry: self.now.advanced(by: wait))
+        self.setTimer(.slotRestart, self.slotIndex(pool, slot), after: wait)
+        effects.log(
+            .error, "worker.quarantined",
+            [
+                "pool": .string(self.pools[pool].configuration.name), "slot": .integer(slot),
+                "failed_starts": .integer(failures), "last": .string(exit.sentence),
+                "stderr_tail": .string(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
+            ])
+        self.refuseQueueIfHopeless(pool, &effects)
+    }
+
+    /// Nothing will come for these calls: they are told at once.
+    private mutating func refuseQueueIfHopeless(_ pool: Int, _ effects: inout some SupervisorEffects) {
+        guard self.pools[pool].isHopeless else { return }
+        for request in self.requests.requests(queuedIn: pool) {
+            self.end(request, .failure(self.noHealthyWorker(pool)), &effects)
+        }
+    }
+
+    mutating func slotRestartFired(_ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects) {
+        switch self.pools[pool].slots[slot].state {
+        case .backoff, .quarantined: self.startWorker(pool, slot, &effects)
+        case .empty, .running: break  // filled or given up since
+        }
+    }
+
+    private mutating func prepared(
+        _ pool: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        let name = self.pools[pool].configuration.name
+        if exit.status == .exited(code: 0) {
+            self.pools[pool].preparation = .done
+            self.pools[pool].preparePolicy.forgiveFailedStarts()
+            effects.log(.info, "pool.prepared", ["pool": .string(name)])
+            return self.startPool(pool, &effects)
+        }
+        let chance = self.chance()
+        let now = self.now
+        let settings = self.configuration.restart
+        var wait = RestartPolicy.quarantineRetryAlone
+        if case .restart(let after) = self.pools[pool].preparePolicy.failedStart(
+            at: now, settings, chance: chance)
+        {
+            wait = after
+        }
+        self.pools[pool].preparation = .failed(exit, retryAt: now.advanced(by: wait))
+        self.setTimer(.prepareRetry, pool, after: wait)
+        effects.log(
+            .error, "pool.prepare_failed",
+            [
+                "pool": .string(name), "how": .string(exit.sentence),
+                "stderr_tail": .string(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
+            ])
+        self.refuseQueueIfHopeless(pool, &effects)
+    }
+}
+
+// MARK: - Calls of a worker that is gone
+
+extension SupervisorCore {
+    /// Its calls are tried once more on another worker, where that is safe, or fail with 2001.
+    private mutating func settleCalls(
+        of worker: WorkerToken, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        // The youngest first, each in front of the queue: in the end the oldest is first.
+        for request in self.requests.calls(on: worker).reversed() {
+            switch self.requests[request].state {
+            case .abandoned:
+                self.requests.remove(request)
+            case .inFlight where self.mayRetry(request):
+                self.requeue(request, avoiding: worker)
+            case .inFlight:
+                let connection = self.requests[request].connection
+                self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+                self.requests.remove(request)
+                if let connection { self.closeIfDone(connection, &effects) }
+            case .queued, .none:
+                preconditionFailure("\(self.requests[request].state) on a worker")
+            }
+        }
+    }
+
+    /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
+    /// configured, before the deadline, and few enough at once that a dying pool is not beaten further.
+    func mayRetry(_ request: RequestToken) -> Bool {
+        let call = self.requests[request]
+        let settings = self.configuration.retry
+        // While the supervisor drains nothing is started any more: only a worker that is there can help.
+        guard self.phase == .running || self.hasReadyWorker(call.pool), call.attempts < settings.maxAttempts,
+            self.methods.isIdempotent(call.method, in: call.pool), call.deadline > self.now,
+            !self.pools[call.pool].isHopeless
+        else { return false }
+        let budget = max(settings.budgetMin, Int(settings.budgetRatio * Double(self.requests.count)))
+        return self.requests.retriesOpen < budget
+    }
+
+    private func hasReadyWorker(_ pool: Int) -> Bool {
+        self.pools[pool].slots.contains { self.isReady($0) }
+    }
+
+    mutating func requeue(_ request: RequestToken, avoiding worker: WorkerToken) {
+        self.requests.requeue(request, avoiding: worker)
+        self.requests.setDeadline(request, to: self.queueDeadline(of: request))
+    }
+
+    private func crashed(_ worker: WorkerToken, _ exit: LastExit, _ request: RequestToken) -> RPCError {
+        let process = self.workers[worker]
+        var details: [JSONValue.Member] = [
+            .init("exit_code", .null), .init("signal", .null),
+            .init("uptime_seconds", .double(exit.uptime.inSeconds)),
+            .init("attempts", .integer(self.requests[request].attempts)),
+        ]
+        switch exit.status {
+        case .exited(let code): details[0].value = .integer(code)
+        case .signaled(let number): details[1].value = .string(SignalName.text(number))
+        case nil: break
+        }
+        if let connection = self.requests[request].connection, self.connections[connection].isOperator {
+            details.append(.init("stderr_tail", .string(exit.stderrTail)))
+        }
+        let isTornDown = process.life.departure != nil
+        return RPCError(
+            .workerCrashed, reason: isTornDown ? "torn_down" : "worker_crashed",
+            "The worker \(exit.sentence) with the call in flight",
+            retryable: self.methods.isIdempotent(
+                self.requests[request].method, in: self.requests[request].pool),
+            recovery: .retryRequest, workerID: process.id, details: details)
+    }
+}
+
+// MARK: - Leaving
+
+extension SupervisorCore {
+    /// A worker is taken out of balancing and leaves when its calls are done; its slot gets a new process now.
+    mutating func replace(
+        _ worker: WorkerToken, _ reason: DepartureReason, _ effects: inout some SupervisorEffects
+    ) {
+        let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
+        guard self.workers[worker].life.departure == nil else { return }
+        effects.log(
+            .warning, "worker.replaced",
+            ["worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue)])
+        let isIdle = !self.hasCallers(worker)
+        let action = self.workers[worker].life.retire(reason, isIdle: isIdle)
+        self.perform(action, worker, &effects)
+        guard self.phase == .running, self.pools[pool].slots[slot].state == .running(worker) else { return }
+        self.startWorker(pool, slot, &effects)
+        self.dispatch(pool, &effects)
+    }
+
+    /// Whether anybody waits for an answer from the worker.
+    private func hasCallers(_ worker: WorkerToken) -> Bool {
+        self.requests.calls(on: worker).contains {
+            if case .inFlight = self.requests[$0].state { return true }
+            return false
+        }
+    }
+
+    mutating func retireIfDrained(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        guard case .draining = self.workers[worker].life.state, !self.hasCallers(worker) else { return }
+        self.perform(self.workers[worker].life.drained(), worker, &effects)
+    }
+
+    /// A worker went on with an abandoned call beyond all grace.
+    mutating func overran(
+        _ request: RequestToken, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        self.replace(worker, .overrun, &effects)
+    }
+
+    mutating func perform(
+        _ action: WorkerLife.Action, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        let grace = self.configuration.timeouts.termGrace
+        switch action {
+        case .none: break
+        case .becomeReady: self.becameReady(worker, &effects)
+        case .drain: self.removeTimer(.life, Int(worker.index))
+        case .closeInput:
+            effects.closeInput(of: worker)
+            self.setTimer(.life, Int(worker.index), after: grace)
+        case .terminate:
+            effects.signal(worker, .terminate)
+            self.setTimer(.life, Int(worker.index), after: grace)
+        case .kill:
+            effects.signal(worker, .kill)
+            self.removeTimer(.life, Int(worker.index))
+        }
+    }
+
+    mutating func lifeTimerFired(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        guard self.workers[worker].life.state == .starting else {
+            return self.perform(self.workers[worker].life.timerFired(), worker, &effects)
+        }
+        let timeout = self.pools[self.workers[worker].pool].configuration.startTimeout
+        let tail = effects.stderrTail(of: worker)
+        effects.log(
+            .error, "worker.start_timeout",
+            [
+                "worker_id": .string(self.workers[worker].id), "pid": .integer(self.workers[worker].pid ?? 0),
+                "seconds": .number(timeout.inSeconds), "stderr_tail": .string(tail),
+            ])
+        self.perform(self.workers[worker].life.retire(.startTimeout, isIdle: true), worker, &effects)
+    }
+
+    /// Its stdin does not take what it is sent: nothing can reach it any more.
+    mutating func inputFailed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        self.replace(worker, .stdinClosed, &effects)
+        self.loseCalls(of: worker, &effects)
+    }
+
+    /// It closed its stdout: nothing can come from it any more.
+    mutating func outputClosed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        guard self.workers.contains(worker), self.workers[worker].role == .serving else { return }
+        if self.workers[worker].life.state == .starting {
+            self.perform(self.workers[worker].life.retire(.stdoutClosed, isIdle: true), worker, &effects)
+        } else {
+            self.replace(worker, .stdoutClosed, &effects)
+            self.loseCalls(of: worker, &effects)
+        }
+    }
+
+    /// The process lives, but its calls are lost: they need not wait for its end.
+    private mutating func loseCalls(of worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        let exit = LastExit(
+            status: nil, reason: "it closed its end of the pipe", at: self.wallClock,
+            uptime: self.now.duration(since: self.workers[worker].startedAt),
+            stderrTail: effects.stderrTail(of: worker))
+        self.settleCalls(of: worker, exit, &effects)
+        self.retireIfDrained(worker, &effects)
+        self.dispatch(self.workers[worker].pool, &effects)
+    }
+}

@@ -1,0 +1,178 @@
+import Protocol
+
+/// Everything the supervisor decides, and all it knows to decide by.
+///
+/// Events are mutating methods: bytes from clients and workers, exits, the passing of time. What is to be done
+/// goes out through the effects that each of them is given. There is no clock, no descriptor and no chance in
+/// here (time is told, randomness comes from one seed), so that the same events always lead to the same
+/// effects, and thousands of worlds a second can be simulated.
+///
+/// A tick of the event loop is: `advance` to the present, one event after another, `endTick`.
+struct SupervisorCore: ~Copyable {
+    /// What the core must know of the process it runs in.
+    struct Identity: Sendable {
+        var pid: Int32
+        var uid: UInt32
+        var socketPath: String
+    }
+
+    enum Phase: Equatable {
+        case running
+        /// No new calls; those there may finish until the grace is over.
+        case draining(reason: String)
+        /// All answered; the workers are leaving.
+        case stopping
+        case finished
+    }
+
+    let configuration: Configuration
+    let identity: Identity
+    let startedAt: Instant
+    var now: Instant
+    /// Milliseconds since 1970 at `now`.
+    var wallClock: Int64
+    var random: SeededGenerator
+    var phase = Phase.running
+
+    var methods: MethodTable
+    var requests: RequestTable
+    var connections = SlotMap<Connection>()
+    var pausedConnections: [ConnectionToken] = []
+    var batches = SlotMap<Batch>()
+    var pools: [Pool]
+    var workers = SlotMap<WorkerProcess>()
+    var timers = DeadlineQueue()
+    /// Which pools offer a technique, so that params are looked into only where it matters.
+    var techniquesAreDeclared = false
+
+    // Buffers that are used again, so that a call allocates nothing.
+    var head: [UInt8] = []
+    var tail: [UInt8] = []
+    var candidates: [Balancer.Candidate] = []
+
+    /// - Parameter seed: decides everything that is left to chance.
+    init(
+        _ configuration: Configuration, identity: Identity, now: Instant, wallClock: Int64, seed: UInt64
+    ) {
+        self.configuration = configuration
+        self.identity = identity
+        self.startedAt = now
+        self.now = now
+        self.wallClock = wallClock
+        self.random = SeededGenerator(seed: seed)
+        self.methods = MethodTable(configuration)
+        self.requests = RequestTable(pools: configuration.pools.count)
+        self.pools = configuration.pools.map(Pool.init)
+        self.techniquesAreDeclared = self.pools.contains { $0.techniques != nil }
+    }
+
+    var limits: Configuration.Limits { self.configuration.limits }
+
+    /// The first event: brings every pool up.
+    mutating func start(_ effects: inout some SupervisorEffects) {
+        for pool in self.pools.indices { self.startPool(pool, &effects) }
+    }
+
+    /// Uniform in 0..<1.
+    mutating func chance() -> Double { Double.random(in: 0..<1, using: &self.random) }
+}
+
+// MARK: - Time
+
+extension SupervisorCore {
+    /// What the control timers are for. One deadline each per worker, slot, pool or connection.
+    enum Timer: Int, CaseIterable {
+        /// The grace of a worker's present state.
+        case life
+        /// The next health check of a worker, or the next question of one that is starting.
+        case health
+        case slotRestart
+        case prepareRetry
+        case outputStall
+        case shutdown
+    }
+
+    /// More slots than a pool may have.
+    private static let slotStride = 2048
+
+    private func key(_ timer: Timer, _ index: Int) -> Int { index * Timer.allCases.count + timer.rawValue }
+
+    func slotIndex(_ pool: Int, _ slot: Int) -> Int { pool * Self.slotStride + slot }
+
+    mutating func setTimer(_ timer: Timer, _ index: Int, after delay: Nanoseconds) {
+        self.timers.set(self.key(timer, index), to: self.now.advanced(by: delay))
+    }
+
+    mutating func removeTimer(_ timer: Timer, _ index: Int) { self.timers.remove(self.key(timer, index)) }
+
+    /// When the core next has something to do by itself; nil: only when something happens.
+    var nextDeadline: Instant? {
+        switch (self.requests.deadlines.next, self.timers.next) {
+        case (let left?, let right?): min(left, right)
+        case (let only?, nil), (nil, let only?): only
+        case (nil, nil): nil
+        }
+    }
+
+    /// Time has passed. Whatever was due by then happens, in the order in which it was due within each kind.
+    ///
+    /// - Parameter wallClock: milliseconds since 1970.
+    mutating func advance(to now: Instant, wallClock: Int64, _ effects: inout some SupervisorEffects) {
+        self.now = max(self.now, now)  // the monotonic clock cannot run backwards; a simulated one might
+        self.wallClock = wallClock
+        while let request = self.requests.popDue(now: self.now) { self.requestIsDue(request, &effects) }
+        while let key = self.timers.popDue(now: self.now) {
+            guard let timer = Timer(rawValue: key % Timer.allCases.count) else {
+                preconditionFailure("timer key \(key)")
+            }
+            self.fire(timer, key / Timer.allCases.count, &effects)
+        }
+    }
+
+    private mutating func fire(_ timer: Timer, _ index: Int, _ effects: inout some SupervisorEffects) {
+        switch timer {
+        case .life:
+            if let worker = self.workers.token(at: index) { self.lifeTimerFired(worker, &effects) }
+        case .health:
+            if let worker = self.workers.token(at: index) { self.healthTimerFired(worker, &effects) }
+        case .slotRestart:
+            self.slotRestartFired(index / Self.slotStride, index % Self.slotStride, &effects)
+        case .prepareRetry:
+            self.startPool(index, &effects)
+        case .outputStall:
+            if let connection = self.connections.token(at: index) { self.outputStalled(connection, &effects) }
+        case .shutdown:
+            self.shutdownGraceIsOver(&effects)
+        }
+    }
+
+    /// The last event of a tick: lets connections go on that were paused, and ends the shutdown when nothing is
+    /// left to wait for.
+    mutating func endTick(_ effects: inout some SupervisorEffects) {
+        if !self.pausedConnections.isEmpty { self.resumeConnections(&effects) }
+        if self.phase != .running { self.continueShutdown(&effects) }
+    }
+
+    func _checkInvariants() {
+        self.requests._checkInvariants()
+        self.timers._checkInvariants()
+        for token in self.workers.tokens {
+            let process = self.workers[token]
+            precondition(
+                self.requests.inFlight(on: token) <= process.maxConcurrency,
+                "\(process.id) has more calls than slots")
+        }
+        for token in self.requests.all {
+            switch self.requests[token].state {
+            case .inFlight(let worker), .abandoned(let worker):
+                precondition(self.workers.contains(worker), "a call on a worker that is gone")
+            case .queued:
+                precondition(self.requests.deadlines.time(of: Int(token.index)) != nil, "queued for ever")
+            case .none: break
+            }
+            if let connection = self.requests[token].connection {
+                precondition(self.connections.contains(connection), "a call of a connection that is gone")
+            }
+        }
+    }
+}

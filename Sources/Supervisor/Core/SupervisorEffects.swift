@@ -1,0 +1,103 @@
+import Protocol
+
+typealias ConnectionToken = Token<Connection>
+typealias RequestToken = Token<Request>
+typealias WorkerToken = Token<WorkerProcess>
+typealias BatchToken = Token<Batch>
+
+/// What the core wants done. The shell does it to the kernel; the simulation does it to a virtual world.
+///
+/// An effect never calls back into the core: what fails (a write, a spawn) comes back as an event of a later
+/// step.
+protocol SupervisorEffects {
+    /// Appends one message to what a client will be sent; its framing is added around what `body` writes.
+    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void)
+    /// Bytes that wait to be sent to that client.
+    func outputBacklog(of connection: ConnectionToken) -> Int
+    /// Bytes that the connections hold in all: unfinished messages and waiting output.
+    var bytesHeldByConnections: Int { get }
+    mutating func setReading(_ isReading: Bool, from connection: ConnectionToken)
+    /// Closes a connection once its output is sent.
+    mutating func closeWhenFlushed(_ connection: ConnectionToken)
+    /// Closes a connection now; waiting output is dropped.
+    mutating func abort(_ connection: ConnectionToken)
+
+    /// Starts a process; the answer is `workerSpawned` or `spawnFailed`.
+    mutating func spawn(_ request: SpawnRequest)
+    /// Appends whole lines to what a worker will be sent.
+    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void)
+    /// Bytes that wait to be sent to that worker.
+    func inputBacklog(of worker: WorkerToken) -> Int
+    /// Ends the worker's stdin once what waits is sent.
+    mutating func closeInput(of worker: WorkerToken)
+    /// Signals the worker's whole process group.
+    mutating func signal(_ worker: WorkerToken, _ signal: WorkerSignal)
+    /// What the worker's processes use at this moment; nil when it cannot be known.
+    mutating func usage(of worker: WorkerToken) -> ResourceUsage?
+    /// The last lines the worker wrote to stderr.
+    func stderrTail(of worker: WorkerToken) -> String
+
+    /// Everything is stopped and answered: leave the loop.
+    mutating func finish()
+    func isLogged(_ level: LogLevel) -> Bool
+    mutating func log(_ record: LogRecord)
+}
+
+extension SupervisorEffects {
+    /// Logs a change of state; the fields are not even built when the level is off.
+    mutating func log(
+        _ level: LogLevel, _ event: StaticString,
+        _ fields: @autoclosure () -> KeyValuePairs<StaticString, LogValue>
+    ) {
+        guard self.isLogged(level) else { return }
+        self.log(LogRecord(level: level, event: event, fields: fields().map { ($0.key, $0.value) }))
+    }
+}
+
+/// What to start, and as whom.
+struct SpawnRequest: Equatable, Sendable {
+    enum Role: Equatable, Sendable {
+        /// The pool's command: answers calls.
+        case serving
+        /// The pool's `prepare`: runs once, must exit 0.
+        case preparing
+    }
+    var worker: WorkerToken
+    var pool: Int
+    var role: Role
+    /// WORKER_ID.
+    var workerID: String
+}
+
+enum WorkerSignal: Equatable, Sendable { case terminate, kill }
+
+struct ResourceUsage: Equatable, Sendable {
+    var residentBytes: Int64
+    var cpuPercent: Double
+}
+
+/// How a process ended.
+enum ExitStatus: Equatable, Sendable {
+    case exited(code: Int32)
+    case signaled(Int32)
+}
+
+/// One event for the log, with fields in order.
+struct LogRecord: Sendable {
+    var level: LogLevel
+    var event: StaticString
+    var fields: [(key: StaticString, value: LogValue)]
+}
+
+enum LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByStringInterpolation
+{
+    case string(String)
+    case whole(Int64)
+    case number(Double)
+    case bool(Bool)
+
+    init(stringLiteral value: String) { self = .string(value) }
+    init(integerLiteral value: Int64) { self = .whole(value) }
+    static func integer(_ value: some BinaryInteger) -> LogValue { .whole(Int64(truncatingIfNeeded: value)) }
+}
