@@ -1,3 +1,5 @@
+import Protocol
+
 /// A command line that cannot be carried out as written.
 struct UsageError: Error, Equatable, CustomStringConvertible {
     var description: String
@@ -40,7 +42,7 @@ struct CommandArguments {
             let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             let name = parts[0] == "-h" ? "--help" : String(parts[0])
             guard let option = known.first(where: { $0.name == name }) else {
-                let hint = Suggestion.nearest(to: name, among: known.map(\.name))
+                let hint = NearestName.find(name, in: known.map(\.name))
                 throw UsageError("unknown option \(name)" + (hint.map { "; did you mean \($0)?" } ?? ""))
             }
             guard self.values[name] == nil else { throw UsageError("\(name) is given twice") }

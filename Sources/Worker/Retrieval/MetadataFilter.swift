@@ -23,9 +23,9 @@ indirect enum MetadataFilter: Equatable {
     case field(String, Comparison, JSONValue)
 
     /// - Parameter path: where the value stands, for the error.
-    init(_ value: JSONValue, path: String = "options.filters") throws(ParameterError) {
+    init(_ value: JSONValue, path: String = "options.filters") throws(RPCError) {
         guard let members = value.objectValue else {
-            throw ParameterError(path, expected: "an object of field names and conditions", found: value)
+            throw RPCError.parameter(path, expected: "an object of field names and conditions", found: value)
         }
         var conditions: [MetadataFilter] = []
         for member in members {
@@ -36,19 +36,19 @@ indirect enum MetadataFilter: Equatable {
 
     private static func condition(
         _ member: JSONValue.Member, path: String
-    ) throws(ParameterError) -> MetadataFilter {
+    ) throws(RPCError) -> MetadataFilter {
         switch member.name {
         case "$and": return .all(try self.list(member.value, path: path))
         case "$or": return .any(try self.list(member.value, path: path))
         case let name where name.hasPrefix("$"):
-            throw ParameterError(unknown: path, name: name, known: ["$and", "$or"])
+            throw RPCError.unknownParameter(path, name: name, known: ["$and", "$or"])
         default: return try self.comparisons(of: member, path: path)
         }
     }
 
-    private static func list(_ value: JSONValue, path: String) throws(ParameterError) -> [MetadataFilter] {
+    private static func list(_ value: JSONValue, path: String) throws(RPCError) -> [MetadataFilter] {
         guard let elements = value.arrayValue, !elements.isEmpty else {
-            throw ParameterError(path, expected: "an array of filters, at least one", found: value)
+            throw RPCError.parameter(path, expected: "an array of filters, at least one", found: value)
         }
         var filters: [MetadataFilter] = []
         for (index, element) in elements.enumerated() {
@@ -59,21 +59,21 @@ indirect enum MetadataFilter: Equatable {
 
     private static func comparisons(
         of member: JSONValue.Member, path: String
-    ) throws(ParameterError) -> MetadataFilter {
+    ) throws(RPCError) -> MetadataFilter {
         guard let operators = member.value.objectValue else {
             try self.expectScalar(member.value, path: path)
             return .field(member.name, .equal, member.value)
         }
         guard !operators.isEmpty else {
-            throw ParameterError(
+            throw RPCError.parameter(
                 path, expected: "a value or an object such as {\"$eq\": value}", found: member.value)
         }
         var conditions: [MetadataFilter] = []
         for entry in operators {
             let entryPath = "\(path).\(entry.name)"
             guard let comparison = Comparison(rawValue: entry.name) else {
-                throw ParameterError(
-                    unknown: entryPath, name: entry.name, known: Comparison.allCases.map(\.rawValue))
+                throw RPCError.unknownParameter(
+                    entryPath, name: entry.name, known: Comparison.allCases.map(\.rawValue))
             }
             try self.check(entry.value, for: comparison, path: entryPath)
             conditions.append(.field(member.name, comparison, entry.value))
@@ -83,27 +83,27 @@ indirect enum MetadataFilter: Equatable {
 
     private static func check(
         _ value: JSONValue, for comparison: Comparison, path: String
-    ) throws(ParameterError) {
+    ) throws(RPCError) {
         switch comparison {
         case .equal, .notEqual:
             try self.expectScalar(value, path: path)
         case .oneOf:
             guard let elements = value.arrayValue else {
-                throw ParameterError(path, expected: "an array of values", found: value)
+                throw RPCError.parameter(path, expected: "an array of values", found: value)
             }
             for (index, element) in elements.enumerated() {
                 try self.expectScalar(element, path: "\(path)[\(index)]")
             }
         case .greater, .greaterOrEqual, .less, .lessOrEqual:
             guard value.stringValue != nil || value.doubleValue != nil else {
-                throw ParameterError(path, expected: "a number or a string", found: value)
+                throw RPCError.parameter(path, expected: "a number or a string", found: value)
             }
         }
     }
 
-    private static func expectScalar(_ value: JSONValue, path: String) throws(ParameterError) {
+    private static func expectScalar(_ value: JSONValue, path: String) throws(RPCError) {
         guard value.arrayValue == nil, value.objectValue == nil else {
-            throw ParameterError(path, expected: "a string, a number, a boolean or null", found: value)
+            throw RPCError.parameter(path, expected: "a string, a number, a boolean or null", found: value)
         }
     }
 }
