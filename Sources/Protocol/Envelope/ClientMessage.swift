@@ -61,7 +61,7 @@ public enum ClientMessage: Equatable, Sendable {
     /// - Complexity: O(bytes), no allocation but for a batch.
     public static func scan(_ bytes: UnsafeRawBufferPointer, limits: MessageLimits) -> ClientMessage {
         do {
-            try JSONScanner.validateUTF8(bytes)
+            try JSONScanner.validateUTF8(bytes, depthLimit: limits.depth)
             var scanner = JSONScanner(bytes, depthLimit: limits.depth)
             scanner.skipSpace()
             switch scanner.current {
@@ -156,10 +156,11 @@ extension RequestEnvelope {
         _ envelope: Envelope, _ bytes: UnsafeRawBufferPointer, limits: MessageLimits
     ) -> ClientMessage {
         var id = envelope.id
-        if let range = id, envelope.idStandsTwice || !self.isID(bytes, range, idBytes: limits.idBytes) {
+        if let range = id, envelope.doubled.contains(.id) || !self.isID(bytes, range, idBytes: limits.idBytes)
+        {
             id = nil
         }
-        if let duplicate = envelope.duplicate, duplicate != .result, duplicate != .error {
+        if !envelope.doubled.isDisjoint(with: .ofRequests) {
             return .invalid(.duplicateMember, id: id)
         }
         if let range = envelope.id, id == nil {

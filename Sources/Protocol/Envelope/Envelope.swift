@@ -28,6 +28,21 @@ struct Envelope {
         }
     }
 
+    /// A set of members.
+    struct Members: OptionSet {
+        let rawValue: UInt8
+
+        init(rawValue: UInt8) { self.rawValue = rawValue }
+
+        init(_ member: Member) { self.init(rawValue: 1 << UInt8(member.rawValue)) }
+
+        static let id = Members(.id)
+        /// Those that mean something in a call or a notification.
+        static let ofRequests: Members = [
+            Members(.jsonrpc), .id, Members(.method), Members(.params), Members(.metadata),
+        ]
+    }
+
     private(set) var jsonrpc: Range<Int>?
     private(set) var id: Range<Int>?
     private(set) var method: Range<Int>?
@@ -35,9 +50,8 @@ struct Envelope {
     private(set) var metadata: Range<Int>?
     private(set) var result: Range<Int>?
     private(set) var error: Range<Int>?
-    /// The first member that stood a second time.
-    private(set) var duplicate: Member?
-    private(set) var idStandsTwice = false
+    /// The members that stood more than once.
+    private(set) var doubled: Members = []
 
     /// Scans one object, the scanner at its opening brace.
     ///
@@ -65,9 +79,7 @@ struct Envelope {
             case .result: Self.set(&self.result, value)
             case .error: Self.set(&self.error, value)
             }
-        guard !isFirst else { return }
-        if self.duplicate == nil { self.duplicate = member }
-        if member == .id { self.idStandsTwice = true }
+        if !isFirst { self.doubled.formUnion(Members(member)) }
     }
 
     private static func set(_ slot: inout Range<Int>?, _ value: Range<Int>) -> Bool {
@@ -109,7 +121,8 @@ extension Envelope {
     /// Finds the id of a message that was refused before it was scanned whole (too large, too deep), in what
     /// is there of it.
     ///
-    /// Lenient where the scan is strict: nesting is only counted and values are not checked.
+    /// Lenient where the scan is strict: nesting is only counted and other values are not checked. The id
+    /// itself is, since it is written into the answer byte for byte.
     ///
     /// - Returns: the id's range; nil when there is none in those bytes, when it stands twice, or when the
     ///   message is no object.
@@ -131,13 +144,22 @@ extension Envelope {
             if isID {
                 guard found == nil else { return nil }
                 found = start..<scanner.position
-                guard RequestEnvelope.isID(scanner.bytes, start..<scanner.position, idBytes: idBytes)
+                guard self.isWholeID(scanner.bytes, start..<scanner.position, idBytes: idBytes)
                 else { return nil }
             }
             scanner.skipSpace()
             guard scanner.current == UInt8(ascii: ",") else { return found }
             scanner.position += 1
         }
+    }
+}
+
+extension Envelope {
+    private static func isWholeID(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, idBytes: Int) -> Bool
+    {
+        guard RequestEnvelope.isID(bytes, range, idBytes: idBytes) else { return false }
+        let id = UnsafeRawBufferPointer(rebasing: bytes[range])
+        return (try? JSONScanner.validateDocument(id, depthLimit: 1)) != nil
     }
 }
 

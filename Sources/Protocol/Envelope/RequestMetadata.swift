@@ -10,10 +10,13 @@ public struct RequestMetadata: Equatable, Sendable {
     public var requestID: Range<Int>?
     public var traceparent: Range<Int>?
     public var priority = Priority.normal
-    /// At least 1.
+    /// 1 to `maximumTimeoutMilliseconds`.
     public var timeoutMilliseconds: Int64?
     public var cache = CacheUse.use
     public var cacheScope = CacheScope.shared
+
+    /// A longer timeout is cut here, so that its nanoseconds fit into 64 bits: a hundred years.
+    public static let maximumTimeoutMilliseconds: Int64 = 36_525 * 86_400_000
 
     public init() {}
 
@@ -120,11 +123,13 @@ private struct Reader {
 
     private func timeout(_ value: Range<Int>) throws(RPCError) -> Int64 {
         let slice = UnsafeRawBufferPointer(rebasing: self.bytes[value])
-        guard let number = try? JSONValue(parsing: slice), let integer = number.integerValue, integer >= 1
+        guard let number = (try? JSONValue(parsing: slice))?.doubleValue, number >= 1,
+            number.rounded() == number
         else {
             throw .invalidParams("metadata.timeout_ms", "expected a whole number of milliseconds, at least 1")
         }
-        return integer
+        let maximum = RequestMetadata.maximumTimeoutMilliseconds
+        return number < Double(maximum) ? Int64(number) : maximum
     }
 
     private func timestamp(_ value: Range<Int>) throws(RPCError) {

@@ -31,7 +31,7 @@ public enum WorkerMessage: Equatable, Sendable {
         scanner.skipSpace()
         guard scanner.current == UInt8(ascii: "{") else { return .noise }
         do {
-            try JSONScanner.validateUTF8(bytes)
+            try JSONScanner.validateUTF8(bytes, depthLimit: limits.depth)
             let envelope = try Envelope(scanning: &scanner, insideContainers: 0)
             try scanner.expectEnd()
             return self.judge(envelope, bytes, limits: limits)
@@ -66,12 +66,12 @@ public enum WorkerMessage: Equatable, Sendable {
             }
             return request.id == nil ? .notification(request) : .request(request)
         }
-        guard let id = envelope.id, !envelope.idStandsTwice else { return .noise }
+        guard let id = envelope.id, !envelope.doubled.contains(.id) else { return .noise }
         let isWhole = envelope.jsonrpc.map { RequestEnvelope.isVersion(bytes, $0) } ?? false
         guard let call = self.callNumber(bytes, id) else {
             return envelope.result != nil || envelope.error != nil ? .foreign : .noise
         }
-        guard isWhole, envelope.duplicate == nil else { return .unreadable(call: call, .notAResponse) }
+        guard isWhole, envelope.doubled.isEmpty else { return .unreadable(call: call, .notAResponse) }
         switch (envelope.result, envelope.error) {
         case (let result?, nil): return .result(call: call, result)
         case (nil, let error?) where bytes[error.lowerBound] == UInt8(ascii: "{"):

@@ -129,7 +129,7 @@ public struct FrameDecoder: Sendable {
         self.dropDelivered()
         switch self.state {
         case .message where self.framing != .contentLength:
-            return self.deliverLine()
+            return self.deliverCarriedLine()
         case .message, .header:
             guard self.isInsideMessage else { return nil }
             return self.fail(.truncated)
@@ -152,38 +152,49 @@ extension FrameDecoder {
     }
 
     private mutating func takeLine(_ input: UnsafeRawBufferPointer, _ offset: inout Int) -> Frame? {
-        let start = offset
-        guard let newline = Self.newline(in: input, from: start) else {
-            offset = input.count
-            return self.keep(input[start...]) ? nil : self.startSkipping(remaining: 0)
+        let newline = Self.newline(in: input, from: offset)
+        let piece = offset..<(newline ?? input.count)
+        offset = newline.map { $0 + 1 } ?? input.count
+        if newline != nil, self.carry.isEmpty { return self.deliverLine(input, piece) }
+        guard self.carry.count + piece.count <= self.carriedLineBytes else {
+            self.keepPrefix(input[piece])
+            return newline == nil ? self.startSkipping(remaining: 0) : self.deliverOversize()
         }
-        offset = newline + 1
-        guard self.carry.isEmpty else {
-            guard self.keep(input[start..<newline]) else { return self.deliverOversize() }
-            return self.deliverLine()
-        }
-        let line = Self.trimmed(input, start..<newline)
-        if line.isEmpty { return nil }
+        self.carry.append(contentsOf: input[piece])
+        return newline == nil ? nil : self.deliverCarriedLine()
+    }
+
+    /// A line is known to be over the limit only one byte behind it, since a carriage return there may belong
+    /// to the line end; and it is reported only when enough of it is there to find an id in.
+    private var carriedLineBytes: Int { max(self.messageBytes + 1, Self.prefixBytes) }
+
+    /// A line that lies whole in the input; nil when it is blank.
+    private mutating func deliverLine(_ input: UnsafeRawBufferPointer, _ piece: Range<Int>) -> Frame? {
+        let line = Self.withoutCarriageReturn(input, piece)
         guard line.count <= self.messageBytes else {
             self.keepPrefix(input[line])
             return self.deliverOversize()
         }
-        return .input(line)
+        return Self.isBlank(input, line) ? nil : .input(line)
     }
 
-    /// Adds to the unfinished message; false when it is then over the limit, and only its first bytes are
-    /// kept. A carriage return in the last place is not counted: it may belong to the line end.
-    private mutating func keep(_ bytes: Slice<UnsafeRawBufferPointer>) -> Bool {
-        let count = self.carry.count + bytes.count
-        let isOver =
-            count > self.messageBytes
-            && !(count == self.messageBytes + 1 && bytes.last == UInt8(ascii: "\r"))
-        if isOver {
-            self.keepPrefix(bytes)
-        } else {
-            self.carry.append(contentsOf: bytes)
+    /// The carried line as a frame; nil when it is blank.
+    private mutating func deliverCarriedLine() -> Frame? {
+        let (line, isBlank) = self.carry.withUnsafeBytes {
+            let line = Self.withoutCarriageReturn($0, 0..<$0.count)
+            return (line, Self.isBlank($0, line))
         }
-        return !isOver
+        guard line.count <= self.messageBytes else {
+            self.carry.removeLast(self.carry.count - min(line.count, Self.prefixBytes))
+            return self.deliverOversize()
+        }
+        if isBlank {
+            self.carry.removeAll(keepingCapacity: true)
+            return nil
+        }
+        self.carry.removeLast(self.carry.count - line.upperBound)
+        self.carryIsDelivered = true
+        return .assembled
     }
 
     private mutating func keepPrefix(_ bytes: Slice<UnsafeRawBufferPointer>) {
@@ -194,31 +205,21 @@ extension FrameDecoder {
         }
     }
 
-    /// The carried line as a frame; nil when it is blank.
-    private mutating func deliverLine() -> Frame? {
-        let line = self.carry.withUnsafeBytes { Self.trimmed($0, 0..<$0.count) }
-        if line.isEmpty {
-            self.carry.removeAll(keepingCapacity: true)
-            return nil
-        }
-        self.carry.removeLast(self.carry.count - line.upperBound)
-        self.carryIsDelivered = true
-        return .assembled
-    }
-
     private static func newline(in input: UnsafeRawBufferPointer, from start: Int) -> Int? {
         guard let base = input.baseAddress, let found = memchr(base + start, 0x0A, input.count - start)
         else { return nil }
         return UnsafeRawPointer(found) - base
     }
 
-    /// The line without a carriage return at its end; empty when it is blank.
-    private static func trimmed(_ input: UnsafeRawBufferPointer, _ line: Range<Int>) -> Range<Int> {
-        var end = line.upperBound
-        if end > line.lowerBound, input[end - 1] == UInt8(ascii: "\r") { end -= 1 }
-        var start = line.lowerBound
-        while start < end, JSONScanner.isSpace(input[start]) { start += 1 }
-        return start == end ? end..<end : line.lowerBound..<end
+    private static func withoutCarriageReturn(
+        _ input: UnsafeRawBufferPointer, _ line: Range<Int>
+    ) -> Range<Int> {
+        guard !line.isEmpty, input[line.upperBound - 1] == UInt8(ascii: "\r") else { return line }
+        return line.lowerBound..<line.upperBound - 1
+    }
+
+    private static func isBlank(_ input: UnsafeRawBufferPointer, _ line: Range<Int>) -> Bool {
+        line.allSatisfy { JSONScanner.isSpace(input[$0]) }
     }
 }
 

@@ -42,7 +42,7 @@ public struct JSONScanner {
     static func validateDocument(
         _ bytes: UnsafeRawBufferPointer, depthLimit: Int
     ) throws(JSONError) {
-        try validateUTF8(bytes)
+        try validateUTF8(bytes, depthLimit: depthLimit)
         var scanner = JSONScanner(bytes, depthLimit: depthLimit)
         scanner.skipSpace()
         try scanner.skipValue()
@@ -51,14 +51,26 @@ public struct JSONScanner {
 
     /// Checks that the bytes are UTF-8.
     ///
+    /// - Throws: what is wrong first: nesting beyond the limit, behind which nothing is judged, or the byte
+    ///   that is no UTF-8.
     /// - Complexity: O(bytes); 4.5 ns for 112 bytes.
-    static func validateUTF8(_ bytes: UnsafeRawBufferPointer) throws(JSONError) {
+    static func validateUTF8(_ bytes: UnsafeRawBufferPointer, depthLimit: Int) throws(JSONError) {
         let span = Span<UInt8>(_unsafeBytes: bytes)
+        let fault: Int
         do {
             _ = try UTF8Span(validating: span)
+            return
         } catch {
-            throw JSONError(.invalidUTF8, at: error.byteOffsets.lowerBound)
+            fault = error.byteOffsets.lowerBound
         }
+        var scanner = JSONScanner(bytes, range: 0..<fault, depthLimit: depthLimit)
+        scanner.skipSpace()
+        do {
+            try scanner.skipValue()
+        } catch {
+            if case .tooDeep = error.reason { throw error }
+        }
+        throw JSONError(.invalidUTF8, at: fault)
     }
 }
 

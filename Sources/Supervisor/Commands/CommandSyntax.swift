@@ -1,0 +1,153 @@
+/// What one command of `supervisor` takes: the table that both its arguments and its help text are read from.
+struct CommandSyntax: Sendable {
+    /// `--name`, a flag, or `--name VALUE`.
+    struct Option: Equatable, Sendable {
+        /// Without the dashes.
+        var name: String
+        /// A letter that stands for it, as in `-h`.
+        var short: Character?
+        /// What the value is called in the help text; nil: a flag.
+        var value: String?
+        var help: String
+
+        static func flag(_ name: String, short: Character? = nil, _ help: String) -> Option {
+            Option(name: name, short: short, value: nil, help: help)
+        }
+
+        static func value(_ name: String, _ value: String, _ help: String) -> Option {
+            Option(name: name, short: nil, value: value, help: help)
+        }
+    }
+
+    /// An argument that is known by its place.
+    struct Positional: Equatable, Sendable {
+        var name: String
+        var isRequired = true
+        var help: String
+    }
+
+    /// What may follow `--`, taken as it is.
+    struct Trailing: Equatable, Sendable {
+        var name: String
+        var help: String
+    }
+
+    var name: String
+    /// One sentence.
+    var summary: String
+    var positionals: [Positional] = []
+    var options: [Option]
+    var trailing: Trailing?
+
+    init(
+        _ name: String, _ summary: String, positionals: [Positional] = [], options: [Option] = [],
+        trailing: Trailing? = nil
+    ) {
+        self.name = name
+        self.summary = summary
+        self.positionals = positionals
+        self.options = options + [.flag("help", short: "h", "show this text")]
+        self.trailing = trailing
+    }
+}
+
+// MARK: - The commands
+
+extension CommandSyntax {
+    static let all = [Self.serve, .status, .call, .stop, .version, .help]
+
+    private static let socket = Option.value(
+        "socket", "PATH", "the supervisor's socket ($SUPERVISOR_SOCKET, else the default places)")
+
+    static let serve = CommandSyntax(
+        "serve", "Keep a pool of workers alive and answer JSON-RPC on a Unix socket, in the foreground.",
+        options: [
+            .value("config", "FILE", "read the configuration from FILE ($SUPERVISOR_CONFIG, else none)"),
+            .value("socket", "PATH", "listen on PATH ($SUPERVISOR_SOCKET, else the first default place)"),
+            .value("workers", "N", "number of workers of the first pool"),
+            .value("strategy", "NAME", "round_robin, least_load or performance_based"),
+            .value("log-level", "LEVEL", "debug, info, warning or error ($SUPERVISOR_LOG_LEVEL)"),
+            .value("log-format", "FORMAT", "text or json (text on a terminal, else json)"),
+        ],
+        trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker of the first pool"))
+
+    static let status = CommandSyntax(
+        "status", "Show the supervisor, its pools and its workers.",
+        options: [
+            .flag("json", "print the result of supervisor.status as it is"),
+            .flag("watch", "show it again every second"), Self.socket,
+        ])
+
+    static let call = CommandSyntax(
+        "call", "Call a method and print its result.",
+        positionals: [
+            Positional(name: "METHOD", help: "such as rag.execute"),
+            Positional(name: "PARAMS", isRequired: false, help: "a JSON object or array"),
+        ],
+        options: [
+            .value("metadata", "JSON", "the request's metadata, such as {\"priority\":\"high\"}"),
+            .value("timeout", "DURATION", "give up after, such as 500ms, 5s or 2m"),
+            .flag("raw", "print the whole response as it came"), Self.socket,
+        ])
+
+    static let stop = CommandSyntax(
+        "stop", "Drain and stop the supervisor.",
+        options: [.flag("wait", "return when every process has exited"), Self.socket])
+
+    static let version = CommandSyntax("version", "Print the version.")
+
+    static let help = CommandSyntax(
+        "help", "Explain the commands, or one of them.",
+        positionals: [Positional(name: "COMMAND", isRequired: false, help: "such as serve")])
+}
+
+// MARK: - Help text
+
+extension CommandSyntax {
+    static let program = "supervisor"
+
+    /// `supervisor call METHOD [PARAMS] [OPTION…]`
+    var usage: String {
+        let positionals = self.positionals.map { $0.isRequired ? " \($0.name)" : " [\($0.name)]" }.joined()
+        let trailing = self.trailing.map { " [-- \($0.name)]" } ?? ""
+        return "\(Self.program) \(self.name)\(positionals) [OPTION…]\(trailing)"
+    }
+
+    /// The text of `supervisor help COMMAND`.
+    var helpText: String {
+        var rows = self.positionals.map { (term: $0.name, help: $0.help) }
+        if let trailing = self.trailing { rows.append(("-- \(trailing.name)", trailing.help)) }
+        rows += self.options.map { ($0.term, $0.help) }
+        return "Usage: \(self.usage)\n\n\(self.summary)\n\n\(Self.table(rows))"
+    }
+
+    /// The text of `supervisor help`.
+    static var overview: String {
+        let rows = self.all.map { (term: $0.name, help: $0.summary) }
+        return """
+            Usage: \(self.program) COMMAND [OPTION…]
+
+            Keeps a pool of worker processes alive and answers JSON-RPC 2.0 from a Unix socket.
+
+            \(self.table(rows))
+            `\(self.program) help COMMAND` explains one of them.
+
+            """
+    }
+
+    private static func table(_ rows: [(term: String, help: String)]) -> String {
+        let width = rows.map(\.term.count).max() ?? 0
+        return rows.map { row in
+            let padding = String(repeating: " ", count: width - row.term.count)
+            return "  \(row.term)\(padding)  \(row.help)\n"
+        }.joined()
+    }
+}
+
+extension CommandSyntax.Option {
+    /// As it is shown: `--socket PATH`, `-h, --help`.
+    var term: String {
+        let short = self.short.map { "-\($0), " } ?? ""
+        return "\(short)--\(self.name)\(self.value.map { " \($0)" } ?? "")"
+    }
+}

@@ -1,0 +1,72 @@
+import Glibc
+import Protocol
+
+/// A configuration that was refused, with every reason.
+struct InvalidConfiguration: Error, Equatable, CustomStringConvertible {
+    /// At least one.
+    var errors: [ConfigurationError]
+
+    /// One line for each error.
+    var description: String { self.errors.map(\.description).joined(separator: "\n") }
+}
+
+/// Reads configuration files.
+enum ConfigurationLoader {
+    /// Larger files are refused: no configuration is that long, but a wrong file may be.
+    static let fileBytes = 4 << 20
+
+    /// Why a file cannot be read, such as "No such file or directory".
+    struct FileFault: Error, Equatable {
+        var message: String
+    }
+
+    /// Reads a whole file.
+    typealias FileReader = (_ path: String) -> Result<[UInt8], FileFault>
+
+    /// Reads the configuration of a file, and all that is wrong with it.
+    static func load(
+        _ path: String, _ readFile: FileReader = readFile
+    ) -> (configuration: Configuration, errors: [ConfigurationError]) {
+        let bytes: [UInt8]
+        switch readFile(path) {
+        case .success(let contents): bytes = contents
+        case .failure(let fault):
+            return (
+                Configuration(),
+                [ConfigurationError(path: "", "cannot be read: \(fault.message)", file: path)]
+            )
+        }
+        let document = JSON5Reader.read(bytes)
+        guard let tree = document.value, document.errors.isEmpty else {
+            // Keys of a broken text are not judged: half of them may be missing.
+            let errors = document.errors.map {
+                ConfigurationError(path: "", $0.message, at: $0.location, file: path)
+            }
+            return (Configuration(), errors)
+        }
+        var (configuration, errors) = Configuration.read(tree)
+        for index in errors.indices { errors[index].file = path }
+        return (configuration, errors)
+    }
+
+    /// Reads a whole file of at most `fileBytes`.
+    static func readFile(_ path: String) -> Result<[UInt8], FileFault> {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return .failure(self.currentFault()) }
+        defer { close(descriptor) }
+        var contents: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        while contents.count <= self.fileBytes {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return .failure(self.currentFault()) }
+            guard count > 0 else { return .success(contents) }
+            contents += buffer[..<count]
+        }
+        return .failure(FileFault(message: "larger than \(ByteCountText.text(Int64(self.fileBytes)))"))
+    }
+
+    private static func currentFault() -> FileFault {
+        FileFault(message: String(cString: strerror(errno)))
+    }
+}
