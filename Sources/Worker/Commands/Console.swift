@@ -6,9 +6,6 @@ enum Console {
 
     static func message(_ text: String) { self.write(Array("worker: \(text)\n".utf8), to: STDERR_FILENO) }
 
-    /// Help that was asked for is a result; help after a mistake is not.
-    static func help(_ text: String) { self.result(text) }
-
     private static func write(_ bytes: [UInt8], to descriptor: Int32) {
         var written = 0
         while written < bytes.count {

@@ -14,7 +14,7 @@ enum EvaluateCommand {
     static func run(_ arguments: [String]) throws -> Int32 {
         let arguments = try CommandArguments(arguments, options: [.flag("--json")])
         if arguments.asksForHelp {
-            Console.help(self.help)
+            Console.result(self.help)
             return ExitCode.done
         }
         guard arguments.words.count == 1 else {

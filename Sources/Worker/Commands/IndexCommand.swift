@@ -23,7 +23,7 @@ enum IndexCommand {
     static func run(_ arguments: [String]) throws -> Int32 {
         let arguments = try CommandArguments(arguments, options: self.options)
         if arguments.asksForHelp {
-            Console.help(self.help)
+            Console.result(self.help)
             return ExitCode.done
         }
         guard let directory = arguments["--out"] else {

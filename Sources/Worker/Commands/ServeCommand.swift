@@ -22,7 +22,7 @@ enum ServeCommand {
     static func run(_ arguments: [String], workerID: String? = nil) throws -> Int32 {
         let arguments = try CommandArguments(arguments, options: self.options)
         if arguments.asksForHelp {
-            Console.help(self.help)
+            Console.result(self.help)
             return ExitCode.done
         }
         if let word = arguments.words.first { throw UsageError("unexpected argument \(word)") }

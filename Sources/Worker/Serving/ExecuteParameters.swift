@@ -3,10 +3,11 @@ import Protocol
 /// The params of `rag.execute`, judged as the contract says: everything that is there is known and in range.
 struct ExecuteParameters: Equatable {
     static let longestQuery = 8_000
+    static let defaultTopK = 5
 
     var technique: Technique
     var query: String
-    var topK = 5
+    var topK = defaultTopK
     var filter: MetadataFilter?
     var minimumScore: Double?
     var generate = true
