@@ -25,7 +25,7 @@ struct ExtractiveAnswer {
         /// Words at most; nil: as many as the sentences have.
         var maximumWords: Int?
         /// The share of the query's weight that the best sentence must hold, or there is no answer.
-        var leastCoverage = 0.34
+        var leastCoverage = 0.3
         /// A further sentence must be at least this good, compared with the best.
         var leastShare = 0.55
     }
@@ -42,7 +42,7 @@ struct ExtractiveAnswer {
             return
         }
         let chosen = Self.choose(
-            candidates, atLeast: best.score * options.leastShare, count: options.sentences)
+            candidates, of: chunks, atLeast: best.score * options.leastShare, count: options.sentences)
         self.text = ""
         var room = options.maximumWords ?? Int.max
         for candidate in chosen where room > 0 {
@@ -56,26 +56,40 @@ struct ExtractiveAnswer {
         }
     }
 
-    /// The best sentences, none that repeats another; a sentence that holds nothing new counts half.
+    /// The best sentences, none that repeats another; one that holds nothing new must be the better for it.
     private static func choose(
-        _ candidates: [SentenceScorer.Candidate], atLeast minimum: Double, count: Int
+        _ candidates: [SentenceScorer.Candidate], of chunks: [RetrievedChunk], atLeast minimum: Double,
+        count: Int
     ) -> [SentenceScorer.Candidate] {
         var chosen: [SentenceScorer.Candidate] = []
-        var covered: Set<String> = []
-        var rest = candidates.prefix { $0.score >= minimum / 2 }[...]
-        while chosen.count < count {
-            rest = rest.filter { candidate in !chosen.contains { $0.repeats(candidate) } }[...]
-            let valued = rest.map { candidate in
-                (
-                    candidate,
-                    candidate.matched.isSubset(of: covered) ? candidate.score * 0.75 : candidate.score
-                )
-            }
-            guard let best = valued.max(by: { $0.1 < $1.1 }), best.1 >= minimum else { break }
-            chosen.append(best.0)
-            covered.formUnion(best.0.matched)
+        var said: [Set<String>] = []
+        var covered: QueryTerms.Subset = 0
+        for candidate in candidates where candidate.score >= minimum {
+            guard chosen.count < count else { break }
+            let isNew = candidate.matched & ~covered != 0
+            guard isNew || candidate.score * self.repetitionShare >= minimum else { continue }
+            let words = self.words(chunks[candidate.chunk].content, candidate.range)
+            guard !said.contains(where: { self.areAlike($0, words) }) else { continue }
+            chosen.append(candidate)
+            said.append(words)
+            covered |= candidate.matched
         }
         return chosen
+    }
+
+    /// What a sentence is worth that holds no term beyond those of the sentences before it.
+    private static let repetitionShare = 0.75
+
+    private static func words(_ content: [UInt8], _ range: Range<Int>) -> Set<String> {
+        var tokenizer = Tokenizer(content, in: range)
+        var words: Set<String> = []
+        while let token = tokenizer.next() { words.insert(token.text) }
+        return words
+    }
+
+    /// Whether one sentence says what the other does: most of its words stand in it.
+    private static func areAlike(_ left: Set<String>, _ right: Set<String>) -> Bool {
+        Double(left.intersection(right).count) > 0.7 * Double(min(left.count, right.count))
     }
 }
 

@@ -100,6 +100,12 @@ enum ItemMarkers {
         return markers
     }
 
+    /// The marker at the start of a line that begins at the index; nil when there is none.
+    static func marker(in bytes: [UInt8], at index: Int, end: Int) -> Range<Int>? {
+        self.bullet(bytes, at: index, end: end, isLineStart: true)
+            ?? self.ordinal(bytes, at: index, end: end)?.marker
+    }
+
     private enum Ordinal: Equatable {
         case number(Int, closed: [UInt8])
         case letter(UInt8)

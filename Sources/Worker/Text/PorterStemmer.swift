@@ -76,9 +76,16 @@ extension PorterStemmer {
 
     /// The length of what stands before the suffix; nil when the word does not end in it.
     private func stemLength(before suffix: StaticString) -> Int? {
-        let length = self.word.count - suffix.utf8CodeUnitCount
+        let suffixLength = suffix.utf8CodeUnitCount
+        let length = self.word.count - suffixLength
         guard length >= 0 else { return nil }
-        return suffix.withUTF8Buffer { self.word[length...].elementsEqual($0) } ? length : nil
+        // From the end, where most suffixes already differ.
+        var index = suffixLength - 1
+        while index >= 0 {
+            guard self.word[length &+ index] == suffix.utf8Start[index] else { return nil }
+            index &-= 1
+        }
+        return length
     }
 
     private mutating func replaceSuffix(from length: Int, with replacement: StaticString) {

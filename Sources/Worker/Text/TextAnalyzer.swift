@@ -13,12 +13,17 @@ struct TextAnalyzer {
         in bytes: [UInt8], range: Range<Int>? = nil, _ body: (_ term: String, _ word: Range<Int>) -> Void
     ) {
         var tokenizer = Tokenizer(bytes, in: range)
-        while let token = tokenizer.next() {
-            if StopWords.english.contains(token.text) { continue }
-            // Two letters hold no suffix, but names: os, us, ps.
-            let term = token.text.utf8.count > 2 ? self.stemmer.stem(token.text) : token.text
-            if !term.isEmpty { body(term, token.range) }
+        while tokenizer.advance() {
+            if let term = self.term(of: tokenizer.text) { body(term, tokenizer.range) }
         }
+    }
+
+    /// The term of a word as the tokenizer writes it; nil for a stop word.
+    mutating func term(of word: String) -> String? {
+        if StopWords.english.contains(word) { return nil }
+        // Two letters hold no suffix, but names: os, us, ps.
+        let term = word.utf8.count > 2 ? self.stemmer.stem(word) : word
+        return term.isEmpty ? nil : term
     }
 
     /// The terms of a text, in order, with repetitions.

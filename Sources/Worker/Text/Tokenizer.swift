@@ -42,6 +42,14 @@ struct Tokenizer {
 
     /// The next word; nil at the end of the text.
     mutating func next() -> Token? {
+        guard self.advance() else { return nil }
+        return Token(text: self.text, range: self.range)
+    }
+
+    /// Goes to the next word, without making a String of it.
+    ///
+    /// - Returns: false at the end of the text.
+    mutating func advance() -> Bool {
         while self.position < self.end {
             self.word.removeAll(keepingCapacity: true)
             self.wordStart = self.position
@@ -50,12 +58,19 @@ struct Tokenizer {
                 if isWhole { self.stepOver() }
                 continue
             }
-            guard self.word.count <= Self.longestWord else { continue }
-            let text = String(decoding: self.word, as: UTF8.self)
-            return Token(text: text, range: self.wordStart..<self.position)
+            if self.word.count <= Self.longestWord { return true }
         }
-        return nil
+        return false
     }
+
+    /// The word that `advance` went to.
+    var text: String { String(decoding: self.word, as: UTF8.self) }
+
+    /// The first byte of its text.
+    var firstByte: UInt8 { self.word.first ?? 0 }
+
+    /// Where it stands in the source, in bytes.
+    var range: Range<Int> { self.wordStart..<self.position }
 
     /// Takes scalars into `word` up to one that is none of a word's.
     ///
