@@ -17,7 +17,8 @@ import Testing
     /// The seeds of one block: both cores work on blocks, the loop inside costs no test each.
     private static func seeds(ofBlock block: Int) -> Range<UInt64> {
         if let seed = self.number("SIMULATION_SEED") { return block == 0 ? seed..<seed + 1 : 0..<0 }
-        let perBlock = ((self.number("SIMULATION_SEEDS") ?? 400) + UInt64(self.blocks) - 1) / UInt64(self.blocks)
+        let perBlock =
+            ((self.number("SIMULATION_SEEDS") ?? 400) + UInt64(self.blocks) - 1) / UInt64(self.blocks)
         let first = UInt64(block) * perBlock + 1
         return first..<first + perBlock
     }
@@ -29,7 +30,8 @@ import Testing
             var world = VirtualWorld(seed: seed)
             guard let violation = world.run() else { continue }
             Issue.record(
-                "seed \(seed): \(violation); replay: SIMULATION_SEED=\(seed) swift test --filter SimulationTests")
+                "seed \(seed): \(violation); replay: SIMULATION_SEED=\(seed) swift test --filter SimulationTests"
+            )
             return
         }
     }

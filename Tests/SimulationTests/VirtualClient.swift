@@ -26,7 +26,9 @@ struct VirtualClient {
     ) -> JSONValue {
         self.nextID += 1
         let nonce = Int64.random(in: 0...1 << 40, using: &random)
-        let methods = ["rag.execute", "job.run", "rag.execute", "embedding.create", "ping", "no.pool", "config.x"]
+        let methods = [
+            "rag.execute", "job.run", "rag.execute", "embedding.create", "ping", "no.pool", "config.x",
+        ]
         let method = methods.randomElement(using: &random) ?? "ping"
         var timeout = timeouts.standard
         var metadata: [JSONValue.Member] = []
@@ -66,7 +68,9 @@ struct VirtualClient {
         guard let id = message["id"]?.integerValue else {
             return message["error"] != nil ? nil : "an answer without an id: \(message.text)"
         }
-        guard let call = self.open.removeValue(forKey: id) else { return "P1: a second or foreign answer to \(id)" }
+        guard let call = self.open.removeValue(forKey: id) else {
+            return "P1: a second or foreign answer to \(id)"
+        }
         self.answered += 1
         if now > call.due { return "P1: answered \(now.duration(since: call.due)) ns after its deadline" }
         if let nonce = message["result"]?["nonce"], nonce != .integer(call.nonce) {

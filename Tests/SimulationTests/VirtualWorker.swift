@@ -47,11 +47,15 @@ struct VirtualWorker {
     ) -> (outputs: [Output], fate: Fate) {
         let method = message["method"]?.stringValue ?? ""
         guard let number = message["id"]?.integerValue.map({ UInt64($0) }) else {
-            guard method == "$/cancelRequest", let id = message["params"]?["id"]?.integerValue else { return ([], .none) }
+            guard method == "$/cancelRequest", let id = message["params"]?["id"]?.integerValue else {
+                return ([], .none)
+            }
             return (self.cancel(UInt64(id), &random), .none)
         }
         // A call of a client carries metadata, the supervisor's own question does not.
-        if method == "health.check", message["metadata"] == nil { return (self.health(number, &random), .none) }
+        if method == "health.check", message["metadata"] == nil {
+            return (self.health(number, &random), .none)
+        }
         self.answered.remove(number)  // a second attempt, after a reply that could not be read
         let nonce = message["params"]?["nonce"] ?? .null
         var behaviour = Behaviour.answer
@@ -73,7 +77,9 @@ struct VirtualWorker {
     }
 
     private func cancel(_ number: UInt64, _ random: inout SeededGenerator) -> [Output] {
-        guard self.declaresCancel, !self.answered.contains(number), Bool.random(using: &random) else { return [] }
+        guard self.declaresCancel, !self.answered.contains(number), Bool.random(using: &random) else {
+            return []
+        }
         let error: JSONValue = ["code": -32800, "message": "cancelled"]
         let line: JSONValue = ["jsonrpc": "2.0", "id": .integer(number), "error": error]
         return [Output(after: Self.delay(1...100, &random), line: line.bytes, isReplyTo: number)]
@@ -87,7 +93,8 @@ struct VirtualWorker {
         let good = Self.reply(number, result, after: soon)
         switch behaviour {
         case .answer: return ([good], .none)
-        case .answerSlowly: return ([Self.reply(number, result, after: Self.delay(500...9000, &random))], .none)
+        case .answerSlowly:
+            return ([Self.reply(number, result, after: Self.delay(500...9000, &random))], .none)
         case .error:
             let error: JSONValue = ["code": -32603, "message": "no"]
             let line: JSONValue = ["jsonrpc": "2.0", "id": .integer(number), "error": error]

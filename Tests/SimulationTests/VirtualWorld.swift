@@ -59,7 +59,8 @@ struct VirtualWorld: ~Copyable {
         configuration.loadBalancer.strategy =
             Configuration.Strategy.allCases.randomElement(using: &random) ?? .roundRobin
         configuration.loadBalancer.queueSize = Int.random(in: 1...32, using: &random)
-        configuration.loadBalancer.queueTimeout = [0, .milliseconds(200), .seconds(5)].randomElement(using: &random) ?? 0
+        configuration.loadBalancer.queueTimeout =
+            [0, .milliseconds(200), .seconds(5)].randomElement(using: &random) ?? 0
         configuration.timeouts.standard = .seconds(3)
         configuration.timeouts.cancelGrace = .milliseconds(300)
         configuration.timeouts.termGrace = .milliseconds(500)
@@ -153,7 +154,9 @@ extension VirtualWorld {
     /// A reply is late when its call was cancelled before, answered before, or never was.
     private mutating func noteReply(_ number: UInt64, _ worker: WorkerToken, isForeign: Bool) {
         guard var virtual = self.workers[worker] else { return }
-        if isForeign || virtual.cancelled.contains(number) || !virtual.answered.insert(number).inserted { self.lateReplies += 1 }
+        if isForeign || virtual.cancelled.contains(number) || !virtual.answered.insert(number).inserted {
+            self.lateReplies += 1
+        }
         self.workers[worker] = virtual
     }
 
@@ -162,7 +165,9 @@ extension VirtualWorld {
             if !client.open.isEmpty { return "P1: client \(index) waits for \(client.open.keys.sorted())" }
         }
         let counted = self.core.pools.flatMap(\.slots).reduce(0) { $0 + Int($1.lateReplies) }
-        if counted != self.lateReplies { return "P2: \(counted) late replies counted, \(self.lateReplies) injected" }
+        if counted != self.lateReplies {
+            return "P2: \(counted) late replies counted, \(self.lateReplies) injected"
+        }
         return self.workers.isEmpty ? nil : "P10: \(self.workers.count) workers outlive the supervisor"
     }
 }
@@ -208,8 +213,12 @@ extension VirtualWorld {
     }
 
     private mutating func cancelSomething(_ index: Int) {
-        guard let id = self.clients[index].open.keys.sorted().randomElement(using: &self.random) else { return }
-        let cancel: JSONValue = ["jsonrpc": "2.0", "method": "$/cancelRequest", "params": ["id": .integer(id)]]
+        guard let id = self.clients[index].open.keys.sorted().randomElement(using: &self.random) else {
+            return
+        }
+        let cancel: JSONValue = [
+            "jsonrpc": "2.0", "method": "$/cancelRequest", "params": ["id": .integer(id)],
+        ]
         self.send(cancel.bytes, index)
     }
 }
@@ -255,7 +264,9 @@ extension VirtualWorld {
             bytes = Array(text.split(separator: "\"nonce\":").joined(separator: "\"nonce\":1").utf8)
         default: break
         }
-        if bytes.count > 30, String(decoding: bytes, as: UTF8.self).contains("\"result\"") { self.results += 1 }
+        if bytes.count > 30, String(decoding: bytes, as: UTF8.self).contains("\"result\"") {
+            self.results += 1
+        }
         return self.clients[index].receive(bytes, now: self.now)
     }
 

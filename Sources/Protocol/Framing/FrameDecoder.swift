@@ -308,6 +308,13 @@ extension FrameDecoder {
         return self.deliverOversize()
     }
 
+    /// Gives up the message that is being put together: what is there of it is dropped, the rest skipped.
+    public mutating func discardMessage() {
+        guard case .message(let remaining) = self.state, !self.carryIsDelivered else { return }
+        _ = self.startSkipping(remaining: remaining)
+        self.dropDelivered()
+    }
+
     private mutating func deliverOversize() -> Frame {
         self.carryIsDelivered = true
         return .oversize

@@ -108,6 +108,7 @@ extension JSON5Reader {
             case "\\":
                 if let escaped = try self.escape() { content.unicodeScalars.append(escaped) }
             case "\n", "\r":
+                self.stringIsCut = true
                 throw self.fault("expected the end of this string on its line", at: start)
             default:
                 content.unicodeScalars.append(scalar)

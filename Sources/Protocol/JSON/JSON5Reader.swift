@@ -18,6 +18,8 @@ public struct JSON5Reader {
     let text: [Unicode.Scalar]
     var position = 0
     var errors: [JSON5Error] = []
+    /// Whether the last fault was a string without end on its line; the position is at the end of that line.
+    var stringIsCut = false
     private var depth = 0
     /// Where each line begins.
     private let lineStarts: [Int]
@@ -174,7 +176,7 @@ extension JSON5Reader {
                 }
             } catch {
                 guard self.recover() else { throw Fault() }
-                if self.current == "," {
+                if self.current == "," || self.current.map(Self.isLineEnd) ?? false {
                     self.position += 1
                 } else if self.current != closing {
                     // A bracket of another kind ends this container as well.
@@ -192,9 +194,13 @@ extension JSON5Reader {
         return closing == "]" && (scalar == "{" || scalar == "[" || Self.beginsNumber(scalar))
     }
 
-    /// Moves to the next comma or closing bracket of the container that is being read; false when the text
-    /// ends before.
+    /// Moves to the next comma or closing bracket of the container that is being read, or to the end of the
+    /// line on which a string had no end; false when the text ends before.
     private mutating func recover() -> Bool {
+        if self.stringIsCut {
+            self.stringIsCut = false
+            return true
+        }
         var open = 0
         while let scalar = self.current {
             switch scalar {
@@ -207,6 +213,7 @@ extension JSON5Reader {
                 let known = self.errors.count
                 if (try? self.string()) != nil { continue }
                 self.errors.removeLast(self.errors.count - known)
+                self.stringIsCut = false
                 self.skipLine()
                 continue
             case "/":

@@ -122,6 +122,7 @@ extension SupervisorCore {
         case .serving:
             let isCurrent = self.pools[process.pool].slots[process.slot].state == .running(worker)
             self.pools[process.pool].slots[process.slot].lastExit = exit
+            if isCurrent { self.pools[process.pool].slots[process.slot].state = .empty }
             self.workers.remove(worker)
             if isCurrent { self.refill(process, exit, &effects) }
         }
@@ -133,10 +134,7 @@ extension SupervisorCore {
         _ process: WorkerProcess, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
         let (pool, slot) = (process.pool, process.slot)
-        guard self.phase == .running else {
-            self.pools[pool].slots[slot].state = .empty
-            return
-        }
+        guard self.phase == .running else { return }
         let chance = self.chance()
         let settings = self.configuration.restart
         let now = self.now

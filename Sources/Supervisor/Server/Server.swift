@@ -1,0 +1,366 @@
+import Glibc
+import Protocol
+
+/// The supervisor at work: one thread, one loop. Turns readiness of descriptors into events for the core, and
+/// lets its effects be written at the end of each tick. Decides nothing.
+final class Server {
+    private static let readBufferBytes = 64 * 1024
+    /// Reads of one pipe after its process is gone: a grandchild may hold it open and go on writing.
+    private static let lastReads = 64
+    /// How often a log that takes nothing is tried again while nothing else happens.
+    private static let logRetry = Nanoseconds.seconds(1)
+    /// How long the listener rests when descriptors have run out.
+    private static let acceptPause = Nanoseconds.milliseconds(100)
+
+    private var core: SupervisorCore
+    private var effects: ShellEffects
+    private let loop: EventLoop<Source>
+    private var listener: UnixListener?
+    private var listenerRegistration: EventLoop<Source>.Registration?
+    private var acceptsAgainAt: Instant?
+    private let signals: SignalQueue
+    private let cookie: String
+    private let limits: Configuration.Limits
+    private let buffer = UnsafeMutableRawBufferPointer.allocate(
+        byteCount: Server.readBufferBytes, alignment: 16)
+
+    init(
+        core: consuming SupervisorCore, effects: ShellEffects, loop: EventLoop<Source>,
+        listener: consuming UnixListener, signals: consuming SignalQueue, cookie: String
+    ) throws(SystemError) {
+        self.limits = core.limits
+        self.core = core
+        self.effects = effects
+        self.loop = loop
+        self.cookie = cookie
+        self.listenerRegistration = try loop.register(listener.descriptor, for: .reading, as: .listener)
+        _ = try loop.register(signals.descriptor, for: .reading, as: .signals)
+        _ = try loop.register(effects.guardian.pidfd, for: .reading, as: .guardian)
+        self.listener = consume listener
+        self.signals = signals
+    }
+
+    deinit { self.buffer.deallocate() }
+
+    /// Serves until it is told to stop and everything is answered and gone.
+    func run() {
+        self.core.start(&self.effects)
+        self.endTick()
+        while !self.effects.isFinished {
+            let count = self.loop.wait(for: self.timeLeft)
+            self.core.advance(to: Clock.now, wallClock: Clock.wallMilliseconds, &self.effects)
+            for index in 0..<count {
+                if let event = self.loop.event(at: index) { self.handle(event.source, event.readiness) }
+            }
+            if let time = self.acceptsAgainAt, time <= self.core.now { self.setAccepting(true) }
+            self.handleDeferred()
+            self.endTick()
+        }
+        self.finish()
+    }
+
+    private var timeLeft: Nanoseconds? {
+        if self.effects.hasDeferred { return 0 }
+        var next = self.core.nextDeadline
+        if self.effects.log.isWaiting { next = min(next ?? .distantFuture, Clock.now.advanced(by: Self.logRetry)) }
+        if let time = self.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
+        return next.map { $0.duration(since: Clock.now) }
+    }
+
+    private func endTick() {
+        self.core.endTick(&self.effects)
+        self.effects.flush()
+    }
+
+    /// Waiting output is given a moment, then the socket file goes.
+    private func finish() {
+        self.effects.flush()
+        self.effects.log(.info, "supervisor.stopped", ["pid": .integer(getpid())])
+        self.effects.log.finish()
+        if let listener = self.listener.take() { listener.close() }
+    }
+
+    private func handle(_ source: Source, _ readiness: Readiness) {
+        switch source {
+        case .listener: self.acceptConnections()
+        case .signals: self.takeSignals()
+        case .guardian: self.replaceGuardian()
+        case .client(let token): self.clientIsReady(token, readiness)
+        case .workerInput(let token): self.flushInput(of: token)
+        case .workerOutput(let token):
+            if let worker = self.effects.worker(token) { self.readOutput(of: worker) }
+        case .workerErrors(let token):
+            if let worker = self.effects.worker(token) { self.readErrors(of: worker) }
+        case .workerExit(let token): self.workerExited(token)
+        }
+    }
+
+    /// What failed while effects were carried out.
+    private func handleDeferred() {
+        for event in self.effects.takeDeferred() {
+            switch event {
+            case .spawned(let worker, let pid):
+                self.core.workerSpawned(worker, pid: pid, &self.effects)
+            case .spawnFailed(let worker, let reason):
+                self.core.spawnFailed(worker, reason: reason, &self.effects)
+            case .inputFailed(let worker):
+                if self.effects.worker(worker) != nil { self.core.inputFailed(worker, &self.effects) }
+            case .outputWaits(let token):
+                if self.effects.connection(token) != nil { self.core.outputWaits(for: token) }
+            case .disconnected(let token):
+                if let connection = self.effects.connection(token) { self.disconnect(connection) }
+            }
+        }
+    }
+
+    private func takeSignals() {
+        while let signal = self.signals.next() {
+            let sender = signal.pid == 0 ? "" : " from pid \(signal.pid)"
+            switch signal.number {
+            case SIGTERM: self.core.stop(reason: "SIGTERM\(sender)", &self.effects)
+            case SIGINT: self.core.stop(reason: "SIGINT\(sender)", &self.effects)
+            case SIGUSR1: self.effects.log.reopen()
+            default:
+                self.effects.log(
+                    .warning, "signal.ignored", ["signal": .string(SignalName.text(signal.number))])
+            }
+        }
+    }
+
+    /// Somebody killed the guardian: a new one learns what the old one knew.
+    private func replaceGuardian() {
+        let old = self.effects.guardian
+        _ = ChildExit.reap(old.pidfd)
+        self.effects.log(.error, "guardian.died", ["pid": .integer(old.pid)])
+        do throws(SystemError) {
+            let new = try Guardian(cookie: self.cookie)
+            for group in self.effects.groups { new.groupStarted(group) }
+            _ = try self.loop.register(new.pidfd, for: .reading, as: .guardian)
+            self.effects.guardian = new
+        } catch {
+            preconditionFailure("no guardian: \(error)")
+        }
+    }
+}
+
+// MARK: - Clients
+
+extension Server {
+    private func acceptConnections() {
+        // Bounded, so that a flood of connections does not hold up those that are there.
+        for _ in 0..<64 {
+            guard let accepted = self.listener?.accept() else { return }
+            switch consume accepted {
+            case .connection(let socket): self.welcome(socket)
+            case .none: return
+            case .failed(let error):
+                // Out of descriptors: the backlog waits, and the listener would be ready all the time.
+                self.effects.log(.error, "listener.accept_failed", ["error": .string("\(error)")])
+                return self.setAccepting(false)
+            }
+        }
+    }
+
+    private func setAccepting(_ isAccepting: Bool) {
+        self.acceptsAgainAt = isAccepting ? nil : self.core.now.advanced(by: Self.acceptPause)
+        guard let registration = self.listenerRegistration, let listener = self.listener.take() else { return }
+        self.loop.modify(listener.descriptor, registration, for: isAccepting ? .reading : [])
+        self.listener = consume listener
+    }
+
+    private func welcome(_ socket: consuming FileDescriptor) {
+        guard let peer = UnixSocket.peer(of: socket) else { return }
+        guard let token = self.core.connectionOpened(peer) else {
+            let line = SupervisorCore.tooManyConnections(limit: self.limits.connections)
+            _ = line.withUnsafeBytes { socket.send($0) }
+            return
+        }
+        do throws(SystemError) {
+            let registration = try self.loop.register(socket, for: .reading, as: .client(token))
+            self.effects.add(
+                ClientConnection(
+                    token: token, socket: socket, peer: peer, registration: registration,
+                    limits: self.limits.messages))
+        } catch {
+            self.effects.log(.error, "client.register_failed", ["error": .string("\(error)")])
+            self.core.disconnected(token, &self.effects)
+        }
+    }
+
+    private func clientIsReady(_ token: ConnectionToken, _ readiness: Readiness) {
+        guard let connection = self.effects.connection(token) else { return }
+        if readiness.canWrite { self.flushOutput(of: connection) }
+        if readiness.isHungUp {
+            // What it sent before it left is still taken in: a notification needs no answer.
+            while self.read(from: connection) {}
+            if self.effects.connection(token) === connection { self.disconnect(connection) }
+        } else if readiness.canRead {
+            _ = self.read(from: connection)
+        }
+    }
+
+    private func flushOutput(of connection: ClientConnection) {
+        let hasSent = self.effects.flush(connection)
+        if connection.output.isEmpty {
+            connection.isStalled = false
+            self.core.outputIsSent(to: connection.token)
+        } else if hasSent {
+            self.core.outputWaits(for: connection.token)
+        }
+    }
+
+    /// Takes in what one read brings: no client holds up the others by sending without end.
+    ///
+    /// - Returns: whether there may be more.
+    private func read(from connection: ClientConnection) -> Bool {
+        switch connection.socket.read(into: self.buffer) {
+        case .bytes(let count):
+            self.take(UnsafeRawBufferPointer(rebasing: self.buffer[..<count]), from: connection)
+            return true
+        case .wouldBlock:
+            return false
+        case .ended:
+            self.endInput(of: connection)
+            return false
+        case .failed(let error):
+            self.effects.log(.warning, "client.read_failed", ["error": .string("\(error)")])
+            self.disconnect(connection)
+            return false
+        }
+    }
+
+    private func take(_ bytes: UnsafeRawBufferPointer, from connection: ClientConnection) {
+        var offset = 0
+        while let frame = connection.decoder.next(in: bytes, from: &offset) {
+            self.take(frame, bytes, from: connection)
+        }
+        let held = connection.decoder.heldBytes
+        guard held >= Self.readBufferBytes else { return }
+        let isAllowed = connection.decoder.withAssembled { prefix in
+            self.core.mayHold(held, prefix: prefix, for: connection.token, &self.effects)
+        }
+        if !isAllowed { connection.decoder.discardMessage() }
+    }
+
+    private func take(
+        _ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from connection: ClientConnection
+    ) {
+        let token = connection.token
+        switch frame {
+        case .input(let range):
+            self.core.received(UnsafeRawBufferPointer(rebasing: bytes[range]), from: token, &self.effects)
+        case .assembled:
+            connection.decoder.withAssembled { self.core.received($0, from: token, &self.effects) }
+        case .oversize:
+            connection.decoder.withAssembled {
+                self.core.receivedOversize(prefix: $0, from: token, &self.effects)
+            }
+        case .unreadable(let fault):
+            self.core.receivedUnreadable(fault, from: token, &self.effects)
+        }
+    }
+
+    private func endInput(of connection: ClientConnection) {
+        if let frame = connection.decoder.finish() {
+            self.take(frame, UnsafeRawBufferPointer(start: nil, count: 0), from: connection)
+        }
+        guard self.effects.connection(connection.token) === connection else { return }
+        self.core.inputEnded(connection.token, &self.effects)
+    }
+
+    private func disconnect(_ connection: ClientConnection) {
+        self.effects.remove(connection)
+        self.core.disconnected(connection.token, &self.effects)
+    }
+}
+
+// MARK: - Workers
+
+extension Server {
+    private func flushInput(of token: WorkerToken) {
+        guard let worker = self.effects.worker(token), !worker.flush(in: self.loop) else { return }
+        self.effects.defer(.inputFailed(token))
+    }
+
+    /// - Returns: whether there may be more.
+    @discardableResult
+    private func readOutput(of worker: WorkerPipes) -> Bool {
+        switch worker.output.read(into: self.buffer) {
+        case .bytes(let count):
+            let bytes = UnsafeRawBufferPointer(rebasing: self.buffer[..<count])
+            var offset = 0
+            while let frame = worker.decoder.next(in: bytes, from: &offset) {
+                self.take(frame, bytes, from: worker)
+            }
+            return true
+        case .wouldBlock:
+            return false
+        case .ended, .failed:
+            self.effects.stopReadingOutput(of: worker)
+            if let frame = worker.decoder.finish() {
+                self.take(frame, UnsafeRawBufferPointer(start: nil, count: 0), from: worker)
+            }
+            self.core.outputClosed(worker.token, &self.effects)
+            return false
+        }
+    }
+
+    private func take(_ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from worker: WorkerPipes) {
+        switch frame {
+        case .input(let range):
+            self.core.workerWrote(UnsafeRawBufferPointer(rebasing: bytes[range]), worker.token, &self.effects)
+        case .assembled:
+            worker.decoder.withAssembled { self.core.workerWrote($0, worker.token, &self.effects) }
+        case .oversize:
+            worker.decoder.withAssembled {
+                self.core.workerWroteOversize(prefix: $0, worker.token, &self.effects)
+            }
+        case .unreadable(let fault):
+            preconditionFailure("a line that cannot be read: \(fault)")
+        }
+    }
+
+    /// - Returns: whether there may be more.
+    @discardableResult
+    private func readErrors(of worker: WorkerPipes) -> Bool {
+        switch worker.errors.read(into: self.buffer) {
+        case .bytes(let count):
+            worker.errorLines.take(UnsafeRawBufferPointer(rebasing: self.buffer[..<count])) {
+                self.logErrorLine($0, of: worker)
+            }
+            return true
+        case .wouldBlock:
+            return false
+        case .ended, .failed:
+            worker.errorLines.finish { self.logErrorLine($0, of: worker) }
+            self.effects.stopReadingErrors(of: worker)
+            return false
+        }
+    }
+
+    private func logErrorLine(_ line: UnsafeRawBufferPointer, of worker: WorkerPipes) {
+        self.effects.log(
+            .info, "worker.stderr",
+            [
+                "worker_id": .string(worker.workerID),
+                "line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
+            ])
+    }
+
+    /// The process has ended. Its group is killed before its pid is given back, so that the number cannot be a
+    /// stranger's; then all that it wrote is read, and only then are its calls settled.
+    private func workerExited(_ token: WorkerToken) {
+        guard let worker = self.effects.worker(token) else { return }
+        kill(-worker.pid, SIGKILL)
+        for _ in 0..<Self.lastReads where worker.outputRegistration != nil {
+            guard self.readOutput(of: worker) else { break }
+        }
+        for _ in 0..<Self.lastReads where worker.errorsRegistration != nil {
+            guard self.readErrors(of: worker) else { break }
+        }
+        worker.errorLines.finish { self.logErrorLine($0, of: worker) }
+        guard let status = ChildExit.reap(worker.pidfd) else { return }
+        self.core.workerExited(token, status, &self.effects)
+        self.effects.remove(worker)
+    }
+}

@@ -1,0 +1,258 @@
+import Glibc
+import Protocol
+
+/// The effects of the core, done to the kernel: the connections, the workers' pipes, the log.
+///
+/// Output is only collected here; `flush` writes it, once a tick for each descriptor that has some.
+struct ShellEffects {
+    private let loop: EventLoop<Source>
+    let log: LogWriter
+    private let launcher: WorkerLauncher
+    private let limits: MessageLimits
+    private var connections: [ClientConnection?] = []
+    private var workers: [WorkerPipes?] = []
+    private var dirtyConnections: [ClientConnection] = []
+    private var dirtyWorkers: [WorkerPipes] = []
+    private var deferred: [DeferredEvent] = []
+    var guardian: Guardian
+    private(set) var isFinished = false
+
+    init(
+        loop: EventLoop<Source>, log: LogWriter, launcher: WorkerLauncher, limits: MessageLimits,
+        guardian: Guardian
+    ) {
+        self.loop = loop
+        self.log = log
+        self.launcher = launcher
+        self.limits = limits
+        self.guardian = guardian
+    }
+
+    func connection(_ token: ConnectionToken) -> ClientConnection? {
+        guard Int(token.index) < self.connections.count, let found = self.connections[Int(token.index)],
+            found.token == token
+        else { return nil }
+        return found
+    }
+
+    func worker(_ token: WorkerToken) -> WorkerPipes? {
+        guard Int(token.index) < self.workers.count, let found = self.workers[Int(token.index)],
+            found.token == token
+        else { return nil }
+        return found
+    }
+
+    /// The groups of all workers, for a new guardian.
+    var groups: [Int32] { self.workers.compactMap { $0?.pid } }
+
+    var hasDeferred: Bool { !self.deferred.isEmpty }
+
+    mutating func takeDeferred() -> [DeferredEvent] {
+        defer { self.deferred = [] }
+        return self.deferred
+    }
+
+    mutating func `defer`(_ event: DeferredEvent) { self.deferred.append(event) }
+}
+
+// MARK: - Clients
+
+extension ShellEffects: SupervisorEffects {
+    mutating func add(_ connection: ClientConnection) {
+        let index = Int(connection.token.index)
+        while self.connections.count <= index { self.connections.append(nil) }
+        self.connections[index] = connection
+    }
+
+    /// Forgets a connection; its socket is closed when the last reference goes.
+    mutating func remove(_ connection: ClientConnection) {
+        guard self.connections[Int(connection.token.index)] === connection else { return }
+        self.loop.deregister(connection.socket, connection.registration)
+        self.connections[Int(connection.token.index)] = nil
+    }
+
+    mutating func send(to token: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+        guard let connection = self.connection(token) else { return }
+        connection.append(body)
+        self.markDirty(connection)
+    }
+
+    private mutating func markDirty(_ connection: ClientConnection) {
+        guard !connection.isDirty else { return }
+        connection.isDirty = true
+        self.dirtyConnections.append(connection)
+    }
+
+    func outputBacklog(of token: ConnectionToken) -> Int { self.connection(token)?.output.count ?? 0 }
+
+    /// Walks all connections; asked only when a message is cut off by a read.
+    var bytesHeldByConnections: Int {
+        self.connections.reduce(0) { $0 + ($1?.heldBytes ?? 0) }
+    }
+
+    mutating func setReading(_ isReading: Bool, from token: ConnectionToken) {
+        self.connection(token)?.setInterest(.reading, isReading, in: self.loop)
+    }
+
+    mutating func closeWhenFlushed(_ token: ConnectionToken) {
+        guard let connection = self.connection(token) else { return }
+        connection.closesWhenFlushed = true
+        self.markDirty(connection)
+    }
+
+    mutating func abort(_ token: ConnectionToken) {
+        guard let connection = self.connection(token) else { return }
+        connection.output.removeAll()
+        self.remove(connection)
+    }
+}
+
+// MARK: - Workers
+
+extension ShellEffects {
+    mutating func spawn(_ request: SpawnRequest) {
+        do throws(ProcessSpawner.Failure) {
+            let process = try self.launcher.launch(request)
+            self.guardian.groupStarted(process.pid)
+            self.add(WorkerPipes(process, request, limits: self.limits, now: Clock.now))
+        } catch {
+            self.deferred.append(.spawnFailed(request.worker, reason: error.description))
+        }
+    }
+
+    private mutating func add(_ worker: WorkerPipes) {
+        let index = Int(worker.token.index)
+        while self.workers.count <= index { self.workers.append(nil) }
+        self.workers[index] = worker
+        do throws(SystemError) {
+            worker.exitRegistration = try self.loop.register(
+                worker.pidfd, for: .reading, as: .workerExit(worker.token))
+            worker.outputRegistration = try self.loop.register(
+                worker.output, for: .reading, as: .workerOutput(worker.token))
+            worker.errorsRegistration = try self.loop.register(
+                worker.errors, for: .reading, as: .workerErrors(worker.token))
+            self.deferred.append(.spawned(worker.token, pid: worker.pid))
+        } catch {
+            // Unwatched it would be lost: it is ended at once, and counts as never started.
+            kill(-worker.pid, SIGKILL)
+            _ = worker.pidfd.wait(for: .seconds(1))
+            _ = ChildExit.reap(worker.pidfd)
+            self.remove(worker)
+            self.deferred.append(.spawnFailed(worker.token, reason: error.description))
+        }
+    }
+
+    /// Forgets a worker; its descriptors are closed when the last reference goes.
+    mutating func remove(_ worker: WorkerPipes) {
+        worker.closeInput(in: self.loop)
+        if let registration = worker.exitRegistration { self.loop.deregister(worker.pidfd, registration) }
+        self.stopReadingOutput(of: worker)
+        self.stopReadingErrors(of: worker)
+        self.guardian.groupEnded(worker.pid)
+        self.workers[Int(worker.token.index)] = nil
+    }
+
+    func stopReadingOutput(of worker: WorkerPipes) {
+        guard let registration = worker.outputRegistration else { return }
+        self.loop.deregister(worker.output, registration)
+        worker.outputRegistration = nil
+    }
+
+    func stopReadingErrors(of worker: WorkerPipes) {
+        guard let registration = worker.errorsRegistration else { return }
+        self.loop.deregister(worker.errors, registration)
+        worker.errorsRegistration = nil
+    }
+
+    mutating func send(to token: WorkerToken, _ body: (inout [UInt8]) -> Void) {
+        guard let worker = self.worker(token) else { return }
+        body(&worker.toWorker.bytes)
+        self.markDirty(worker)
+    }
+
+    private mutating func markDirty(_ worker: WorkerPipes) {
+        guard !worker.isDirty else { return }
+        worker.isDirty = true
+        self.dirtyWorkers.append(worker)
+    }
+
+    func inputBacklog(of token: WorkerToken) -> Int { self.worker(token)?.toWorker.count ?? 0 }
+
+    mutating func closeInput(of token: WorkerToken) {
+        guard let worker = self.worker(token) else { return }
+        worker.closesInputWhenFlushed = true
+        self.markDirty(worker)
+    }
+
+    mutating func signal(_ token: WorkerToken, _ signal: WorkerSignal) {
+        guard let worker = self.worker(token) else { return }
+        // Its pid is ours until it is reaped, so the group cannot be a stranger's.
+        kill(-worker.pid, signal == .kill ? SIGKILL : SIGTERM)
+    }
+
+    /// How long a sample of memory and processor time is good for.
+    private static let sampleAge = Nanoseconds.milliseconds(500)
+
+    mutating func usage(of token: WorkerToken) -> ResourceUsage? {
+        guard let worker = self.worker(token) else { return nil }
+        let now = Clock.now
+        if let last = worker.lastSample, now.duration(since: last.at) < Self.sampleAge { return last.usage }
+        guard let sample = ProcessTable.usage(ofTree: worker.pid) else { return nil }
+        let since = worker.lastSample?.at ?? worker.startedAt
+        let spent = max(0, sample.processorTime - (worker.lastSample?.processorTime ?? 0))
+        let usage = ResourceUsage(
+            residentBytes: sample.residentBytes,
+            cpuPercent: 100 * Double(spent) / Double(max(1, now.duration(since: since))))
+        worker.lastSample = (now, sample.processorTime, usage)
+        return usage
+    }
+
+    func stderrTail(of token: WorkerToken) -> String { self.worker(token)?.errorLines.tailText ?? "" }
+}
+
+// MARK: - The supervisor
+
+extension ShellEffects {
+    mutating func finish() { self.isFinished = true }
+    func isLogged(_ level: LogLevel) -> Bool { self.log.isLogged(level) }
+    mutating func log(_ record: LogRecord) { self.log.write(record) }
+
+    /// Writes what the events of this tick have left to be sent.
+    mutating func flush() {
+        for worker in self.dirtyWorkers where !worker.flush(in: self.loop) {
+            self.deferred.append(.inputFailed(worker.token))
+        }
+        self.dirtyWorkers.removeAll(keepingCapacity: true)
+        for connection in self.dirtyConnections { self.flush(connection) }
+        self.dirtyConnections.removeAll(keepingCapacity: true)
+        self.log.flush()
+    }
+
+    /// Sends what waits for a client.
+    ///
+    /// - Returns: whether anything was sent.
+    @discardableResult
+    mutating func flush(_ connection: ClientConnection) -> Bool {
+        connection.isDirty = false
+        guard self.connections[Int(connection.token.index)] === connection else { return false }
+        var hasSent = false
+        while !connection.output.isEmpty {
+            switch connection.output.withUnsent({ connection.socket.send($0) }) {
+            case .bytes(let count):
+                connection.output.drop(count)
+                hasSent = true
+            case .wouldBlock:
+                connection.setInterest(.writing, true, in: self.loop)
+                if !connection.isStalled { self.deferred.append(.outputWaits(connection.token)) }
+                connection.isStalled = true
+                return hasSent
+            case .ended, .failed:
+                self.deferred.append(.disconnected(connection.token))
+                return hasSent
+            }
+        }
+        connection.setInterest(.writing, false, in: self.loop)
+        if connection.closesWhenFlushed { self.deferred.append(.disconnected(connection.token)) }
+        return hasSent
+    }
+}

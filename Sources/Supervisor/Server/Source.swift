@@ -1,0 +1,22 @@
+/// What a descriptor in the event loop is.
+enum Source {
+    case listener
+    case signals
+    case guardian
+    case client(ConnectionToken)
+    case workerInput(WorkerToken)
+    case workerOutput(WorkerToken)
+    case workerErrors(WorkerToken)
+    case workerExit(WorkerToken)
+}
+
+/// What went wrong, or came to an end, while effects were carried out: told to the core as events of the next
+/// step.
+enum DeferredEvent {
+    case spawned(WorkerToken, pid: Int32)
+    case spawnFailed(WorkerToken, reason: String)
+    case inputFailed(WorkerToken)
+    /// A client takes less than it is sent.
+    case outputWaits(ConnectionToken)
+    case disconnected(ConnectionToken)
+}

@@ -1,0 +1,17 @@
+import CLinux
+
+/// The end of a child, seen through its pidfd.
+enum ChildExit {
+    /// Takes the exit status of a child that has ended, which frees its pid.
+    ///
+    /// - Returns: nil while it still runs.
+    static func reap(_ pidfd: borrowing FileDescriptor) -> ExitStatus? {
+        var code: Int32 = 0
+        var signaled: Int32 = 0
+        switch clinux_reap(pidfd.raw, &code, &signaled) {
+        case 1: return signaled == 0 ? .exited(code: code) : .signaled(code)
+        case 0: return nil
+        case let error: preconditionFailure("waitid: errno \(-error)")
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import CLinux
+import Glibc
+
+/// An open file of this process, closed when its owner goes.
+struct FileDescriptor: ~Copyable {
+    /// The number, for calls inside System.
+    let raw: Int32
+
+    init(owning raw: Int32) {
+        precondition(raw >= 0, "no descriptor: \(raw)")
+        self.raw = raw
+    }
+
+    deinit { Self.close(self.raw) }
+
+    /// Closes it now instead of at the end of the owner's life.
+    consuming func close() {}
+
+    /// EBADF would mean that somebody else closed a descriptor of ours, and the next one closed is a stranger's:
+    /// a defect that must not go on.
+    private static func close(_ raw: Int32) {
+        guard Glibc.close(raw) != 0 else { return }
+        precondition(errno != EBADF, "closed twice: descriptor \(raw)")
+    }
+}
+
+/// What came of a read or a write that does not block.
+enum Transfer: Equatable {
+    case bytes(Int)
+    case wouldBlock
+    /// The other side has ended it: end of file, EPIPE, ECONNRESET.
+    case ended
+    case failed(SystemError)
+}
+
+extension FileDescriptor {
+    /// Reads what is there, at most the buffer's size.
+    func read(into buffer: UnsafeMutableRawBufferPointer) -> Transfer {
+        let count = retryingInterrupts { Glibc.read(self.raw, buffer.baseAddress, buffer.count) }
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .ended }
+        return Self.failure("read")
+    }
+
+    /// Writes as much as fits. SIGPIPE is ignored in this process.
+    func write(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+        let count = retryingInterrupts { Glibc.write(self.raw, bytes.baseAddress, bytes.count) }
+        return count >= 0 ? .bytes(count) : Self.failure("write")
+    }
+
+    /// Writes to a socket without ever waiting, whatever its mode.
+    func send(_ bytes: UnsafeRawBufferPointer) -> Transfer {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        let count = retryingInterrupts { Glibc.send(self.raw, bytes.baseAddress, bytes.count, flags) }
+        return count >= 0 ? .bytes(count) : Self.failure("send")
+    }
+
+    private static func failure(_ call: String) -> Transfer {
+        switch errno {
+        case EAGAIN: .wouldBlock
+        case EPIPE, ECONNRESET: .ended
+        default: .failed(SystemError(call))
+        }
+    }
+
+    func setNonBlocking() throws(SystemError) {
+        let flags = fcntl(self.raw, F_GETFL)
+        guard flags >= 0, fcntl(self.raw, F_SETFL, flags | O_NONBLOCK) >= 0 else { throw SystemError("fcntl") }
+    }
+
+    /// Waits until it can be read or written.
+    ///
+    /// - Returns: false when the time ran out.
+    func wait(toWrite: Bool = false, for timeout: Nanoseconds) -> Bool {
+        var poll = pollfd(fd: self.raw, events: Int16(toWrite ? POLLOUT : POLLIN), revents: 0)
+        let milliseconds = Int32(clamping: max(0, timeout).millisecondsRoundedUp)
+        return retryingInterrupts { Glibc.poll(&poll, 1, milliseconds) } > 0
+    }
+
+    /// The two ends of a new pipe; close-on-exec from birth.
+    static func makePipe() throws(SystemError) -> Pipe {
+        var ends: [Int32] = [-1, -1]
+        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("pipe2") }
+        return Pipe(readEnd: FileDescriptor(owning: ends[0]), writeEnd: FileDescriptor(owning: ends[1]))
+    }
+}
+
+struct Pipe: ~Copyable {
+    let readEnd: FileDescriptor
+    let writeEnd: FileDescriptor
+
+    /// Takes the ends apart.
+    consuming func split(_ body: (consuming FileDescriptor, consuming FileDescriptor) -> Void) {
+        body(self.readEnd, self.writeEnd)
+    }
+}
