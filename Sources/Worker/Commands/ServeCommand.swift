@@ -38,9 +38,12 @@ enum ServeCommand {
     }
 
     private static func makeServer(_ settings: ServeSettings, output: OutputBuffer) -> StdioServer {
-        let holder = IndexHolder(directory: settings.indexDirectory.map { IndexDirectory(path: $0) })
-        let service = WorkerService(
-            workerID: settings.workerID, maxConcurrency: settings.maxConcurrency, holder: holder)
+        let capabilities = WorkerCapabilities(maxConcurrency: settings.maxConcurrency)
+        let directory = settings.indexDirectory.map { IndexDirectory(path: $0) }
+        let holder = IndexHolder(directory: directory) { index in
+            output.write(line: capabilities.notification(index))
+        }
+        let service = WorkerService(workerID: settings.workerID, capabilities: capabilities, holder: holder)
         return StdioServer(service: service, output: output, waitingLimit: settings.waitingLimit)
     }
 }

@@ -40,10 +40,25 @@ struct CorpusIndexer {
                     + "expected .md, .txt, .html, .json or .jsonl files")
         }
         let manifest = IndexManifest(paths: self.paths, files: files, settings: self.settings)
-        if !self.isForced, let current = try? self.directory.open(), current.manifest == manifest {
-            return .unchanged(files: files.count)
-        }
+        if self.isUpToDate(with: manifest) { return .unchanged(files: files.count) }
+        let lock = try self.lock()
+        defer { extendLifetime(lock) }
+        // Another process may have done the same in the meantime.
+        if self.isUpToDate(with: manifest) { return .unchanged(files: files.count) }
         return .published(try self.rebuild(manifest))
+    }
+
+    private func lock() throws(Failure) -> FileDescriptor {
+        do {
+            return try self.directory.lock()
+        } catch {
+            throw Failure(description: "\(error)")
+        }
+    }
+
+    private func isUpToDate(with manifest: IndexManifest) -> Bool {
+        guard !self.isForced, let current = try? self.directory.open() else { return false }
+        return current.manifest == manifest
     }
 
     private func rebuild(_ manifest: IndexManifest) throws(Failure) -> Summary {

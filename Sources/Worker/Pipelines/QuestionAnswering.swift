@@ -19,11 +19,14 @@ struct QuestionAnswering {
         let retrieved = MonotonicClock.now
         try checkpoint()
         let answer = self.parameters.generate ? self.answer(chunks, weights) : nil
+        // Not `?:` with nil, which JSONValue would read as null.
+        var explanation: JSONValue?
+        if self.parameters.explain { explanation = self.explanation(weights) }
         let end = MonotonicClock.now
         return ExecuteResult(
             parameters: self.parameters, chunks: chunks, answer: answer, degraded: degraded,
             index: self.index,
-            explanation: self.parameters.explain ? self.explanation(weights) : nil,
+            explanation: explanation,
             retrievalMilliseconds: retrieved.milliseconds(since: retrievalStart),
             generationMilliseconds: end.milliseconds(since: retrieved),
             totalMilliseconds: end.milliseconds(since: start))

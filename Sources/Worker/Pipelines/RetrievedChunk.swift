@@ -28,8 +28,11 @@ struct RetrievedChunk {
         self.section = try index.string(chunk.section)
         self.format = index.format(of: document)
         self.chunkIndex = Int(chunk.index)
-        self.start = Int(clamping: chunk.start)
+        self.start = Int(clamping: min(chunk.start, 1 << 62))
         self.content = Array(try index.bytes(of: chunk.content))
+        guard UTF8Text.firstInvalidByte(self.content) == nil else {
+            throw IndexError(reason: .corrupt("the text of a chunk is no UTF-8"), path: index.path)
+        }
         var metadata = try index.metadata(of: document)
         for (name, value) in [("format", self.format.rawValue), ("section", self.section)] {
             if !value.isEmpty, !metadata.contains(where: { $0.name == name }) {

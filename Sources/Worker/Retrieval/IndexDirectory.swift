@@ -5,6 +5,7 @@ import Glibc
 ///     DIR/CURRENT                   the name of the file in force, and a line feed
 ///     DIR/index.<generation>        an index file; older ones go when a newer one is in force
 ///     DIR/….tmp                     unfinished
+///     DIR/LOCK                      held by the process that makes an index
 ///
 /// Publication is two renames: first the index gets its name, then `CURRENT` is replaced. Whoever
 /// reads `CURRENT` finds a finished file at every moment, also after a power failure, since files and directory
@@ -37,10 +38,20 @@ struct IndexDirectory {
         throw failure
     }
 
+    /// Waits until no other process makes an index here; the lock goes with the descriptor.
+    func lock() throws(SystemError) -> FileDescriptor {
+        try FileSystem.makeDirectories(self.path)
+        let path = FileSystem.join(self.path, "LOCK")
+        let file = try FileDescriptor(opening: path, O_RDWR | O_CREAT)
+        while flock(file.rawValue, LOCK_EX) != 0 {
+            guard errno == EINTR else { throw SystemError("lock", path) }
+        }
+        return file
+    }
+
     /// Puts an index in force and removes those before it, which workers may still have mapped: their memory stays
     /// valid until they let go of it.
     func publish(_ parts: [[UInt8]], generation: String) throws(SystemError) {
-        try FileSystem.makeDirectories(self.path)
         let name = Self.filePrefix + generation
         try self.write(parts, as: name)
         try self.write([Array((name + "\n").utf8)], as: Self.currentName)

@@ -4,7 +4,7 @@ struct IndexLayout {
     private let path: String
     private let ranges: [UInt32: Range<Int>]
 
-    init(_ bytes: UnsafeRawBufferPointer, path: String) throws(IndexError) {
+    init(_ bytes: UnsafeRawBufferPointer, path: String, verifiedLength: Int) throws(IndexError) {
         func corrupt(_ what: String) -> IndexError { IndexError(reason: .corrupt(what), path: path) }
         func word(_ offset: Int) -> UInt64 {
             UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
@@ -42,7 +42,7 @@ struct IndexLayout {
             else { throw corrupt("the section \(section) lies outside of it") }
             let range = Int(offset)..<Int(offset + length)
             let isSmall = section == .settings || section == .documents || section == .chunks
-            if isSmall || bytes.count <= SearchIndex.verifiedLength {
+            if isSmall || bytes.count <= verifiedLength {
                 guard word(entry + 24) == XXHash64.hash(UnsafeRawBufferPointer(rebasing: bytes[range])) else {
                     throw corrupt("the checksum of the section \(section) does not match")
                 }

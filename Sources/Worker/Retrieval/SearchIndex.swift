@@ -1,10 +1,11 @@
+import Glibc
 import Protocol
 
 /// An index that is open for searching.
 ///
 /// Every offset that comes out of the file is checked before it is used, so that a damaged file gives an
-/// `IndexError` and never a trap. Checksums of all sections are compared at opening up to
-/// `verifiedLength`; above it only those of the small ones, to keep the start short.
+/// `IndexError` and never a trap. Checksums are compared at opening: of all sections up to `verifiedLength`,
+/// above it only of the small ones, to keep the start short.
 final class SearchIndex: Sendable {
     /// 64 MiB take about 10 ms to hash.
     static let verifiedLength = 64 << 20
@@ -22,14 +23,15 @@ final class SearchIndex: Sendable {
     private let strings: IndexTable<UInt8>
     private let manifestBytes: IndexTable<UInt8>
 
-    init(path: String) throws(IndexError) {
+    /// - Parameter verifiedLength: the size of file up to which all checksums are compared.
+    init(path: String, verifiedLength: Int = SearchIndex.verifiedLength) throws(IndexError) {
         let file: MappedFile
         do {
             file = try MappedFile(path: path)
         } catch {
-            throw IndexError(reason: error.code == 2 ? .missing : .unreadable(error.reason), path: path)
+            throw IndexError(reason: error.code == ENOENT ? .missing : .unreadable(error.reason), path: path)
         }
-        let layout = try IndexLayout(file.bytes, path: path)
+        let layout = try IndexLayout(file.bytes, path: path, verifiedLength: verifiedLength)
         func table<Record: BitwiseCopyable>(
             _ section: IndexFormat.Section, of type: Record.Type
         ) throws(IndexError) -> IndexTable<Record> {

@@ -5,7 +5,7 @@ import Synchronization
 /// A request keeps the index it began with; the last to let go of an old one unmaps it.
 final class IndexHolder: Sendable {
     /// How often a newly published index is looked for, at most.
-    private static let checkInterval = 1_000.0
+    private static let checkMilliseconds = 1_000.0
 
     private struct State {
         var index: SearchIndex?
@@ -18,10 +18,10 @@ final class IndexHolder: Sendable {
     /// nil when no index is configured.
     let directory: IndexDirectory?
     private let state = Mutex(State())
-    private let onChange: @Sendable () -> Void
+    private let onChange: @Sendable (SearchIndex?) -> Void
 
     /// - Parameter onChange: called when another index has come into force after the first look.
-    init(directory: IndexDirectory?, onChange: @escaping @Sendable () -> Void = {}) {
+    init(directory: IndexDirectory?, onChange: @escaping @Sendable (SearchIndex?) -> Void = { _ in }) {
         self.directory = directory
         self.onChange = onChange
     }
@@ -48,13 +48,13 @@ final class IndexHolder: Sendable {
             let snapshot = Snapshot(index: state.index, failure: state.failure)
             return (snapshot, !isFirst && state.index?.generation != old)
         }
-        if isChanged { self.onChange() }
+        if isChanged { self.onChange(snapshot.index) }
         return snapshot
     }
 
     private func refresh(_ state: inout State, from directory: IndexDirectory, now: MonotonicClock) {
         if state.index != nil, let checked = state.checked,
-            now.milliseconds(since: checked) < Self.checkInterval
+            now.milliseconds(since: checked) < Self.checkMilliseconds
         {
             return
         }

@@ -19,7 +19,7 @@ final class StdioServer: Sendable {
     init(service: WorkerService, output: OutputBuffer, waitingLimit: Int) {
         self.service = service
         self.output = output
-        self.calls = CallTable(slots: service.maxConcurrency, waitingLimit: waitingLimit)
+        self.calls = CallTable(slots: service.capabilities.maxConcurrency, waitingLimit: waitingLimit)
     }
 
     /// Reads to the end of the input and returns when everything is answered.
@@ -154,7 +154,7 @@ extension StdioServer {
                 of: call.method, params: try call.decodedParams(), active: self.calls.activeCount)
             guard let result else {
                 throw .methodNotFound(
-                    call.method, nearest: NearestName.find(call.method, in: WorkerService.methods))
+                    call.method, nearest: NearestName.find(call.method, in: WorkerCapabilities.methods))
             }
             self.answer(call, withResult: result.bytes)
             return

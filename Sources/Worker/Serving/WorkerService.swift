@@ -3,20 +3,18 @@ import Protocol
 
 /// What a worker does with a call, wherever the call came from.
 final class WorkerService: Sendable {
-    static let methods = ["rag.execute", "health.check", "metrics.get", "ping"]
-
     let workerID: String
-    let maxConcurrency: Int
+    let capabilities: WorkerCapabilities
     let holder: IndexHolder
     let metrics: CallMetrics
     private let started: MonotonicClock
 
-    init(workerID: String, maxConcurrency: Int, holder: IndexHolder) {
+    init(workerID: String, capabilities: WorkerCapabilities, holder: IndexHolder) {
         self.workerID = workerID
-        self.maxConcurrency = maxConcurrency
+        self.capabilities = capabilities
         self.holder = holder
         self.started = .now
-        self.metrics = CallMetrics(methods: Self.methods, now: self.started)
+        self.metrics = CallMetrics(methods: WorkerCapabilities.methods, now: self.started)
     }
 
     /// Answers a method that only reads, at once; nil when the method is another.
@@ -56,24 +54,6 @@ final class WorkerService: Sendable {
         result.write(workerID: self.workerID, timestamp: timestamp, to: &output)
     }
 
-    /// What `health.check` declares, and `worker.capabilities` when it changes.
-    func capabilities(_ index: SearchIndex?) -> JSONValue {
-        var members: [JSONValue.Member] = [
-            .init("methods", .array(Self.methods.map { .string($0) })),
-            .init("techniques", .array(Technique.names.map { .string($0) })),
-            .init("max_concurrency", .integer(self.maxConcurrency)),
-            .init("cacheable", ["rag.execute"]),
-            .init("idempotent", ["rag.execute", "health.check", "metrics.get", "ping"]),
-            .init("streaming", false),
-            .init("cancel", true),
-            .init("cache_epoch", .string(index.map { "index-\($0.generation)" } ?? "no-index")),
-        ]
-        if let embedder = index?.settings.embedder {
-            members.append(.init("embedding_model", .string(embedder)))
-        }
-        return .object(members)
-    }
-
     private func health(active: Int) -> JSONValue {
         let snapshot = self.holder.current()
         let totals = self.metrics.totals
@@ -90,7 +70,7 @@ final class WorkerService: Sendable {
             .init(
                 "pipelines_loaded", .array((snapshot.index == nil ? [] : Technique.names).map { .string($0) })
             ),
-            .init("capabilities", self.capabilities(snapshot.index)),
+            .init("capabilities", self.capabilities.json(snapshot.index)),
         ]
         if let failure = snapshot.failure {
             members.append(.init("reasons", [.string(RPCError.unusableIndex(failure).message)]))
