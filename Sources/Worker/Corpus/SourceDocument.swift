@@ -1,0 +1,117 @@
+import Protocol
+
+/// A document as it is taken out of a file, before it is cut into chunks.
+struct SourceDocument: Equatable {
+    /// What results call it: `_id` or `id` of a JSON document, else its source.
+    var id: String
+    /// The path as given to `worker index`, joined with the path below it.
+    var source: String
+    var title: String?
+    var format: TextFormat
+    /// The text that chunks and spans refer to: the file itself for text and Markdown, else what was
+    /// extracted from it.
+    var text: [UInt8]
+    /// Where the text proper begins: behind a byte order mark and front matter.
+    var contentStart = 0
+    /// Fields that filters can ask for.
+    var metadata: [JSONValue.Member] = []
+}
+
+/// Why a file gave no documents.
+struct DocumentError: Error, Equatable, CustomStringConvertible {
+    var description: String
+
+    init(_ description: String) { self.description = description }
+}
+
+/// Takes the documents out of one file.
+enum DocumentReader {
+    /// - Throws: when the file is no UTF-8 or no JSON; the message says where.
+    static func documents(source: String, bytes: [UInt8]) throws(DocumentError) -> [SourceDocument] {
+        guard let format = TextFormat(fileName: source) else {
+            throw DocumentError("\(source): expected a .md, .txt, .html, .json or .jsonl file")
+        }
+        if let offset = UTF8Text.firstInvalidByte(bytes) {
+            throw DocumentError("\(source): expected UTF-8, found another encoding at byte \(offset)")
+        }
+        switch format {
+        case .plain: return [self.plainText(source: source, bytes: bytes)]
+        case .markdown: return [MarkdownDocument.document(source: source, bytes: bytes)]
+        case .html: return [HTMLDocument.document(source: source, bytes: bytes)]
+        case .json: return try JSONDocuments.documents(source: source, bytes: bytes)
+        }
+    }
+
+    private static func plainText(source: String, bytes: [UInt8]) -> SourceDocument {
+        SourceDocument(
+            id: source, source: source, title: nil, format: .plain, text: bytes,
+            contentStart: self.byteOrderMarkLength(bytes))
+    }
+
+    static func byteOrderMarkLength(_ bytes: [UInt8]) -> Int {
+        bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+    }
+}
+
+/// Markdown with optional front matter.
+enum MarkdownDocument {
+    static func document(source: String, bytes: [UInt8]) -> SourceDocument {
+        let start = DocumentReader.byteOrderMarkLength(bytes)
+        var document = SourceDocument(
+            id: source, source: source, title: nil, format: .markdown, text: bytes, contentStart: start)
+        if let frontMatter = self.frontMatter(bytes, from: start) {
+            document.contentStart = frontMatter.end
+            document.metadata = frontMatter.fields
+        }
+        document.title =
+            document.metadata.first { $0.name == "title" }?.value.stringValue
+            ?? self.firstHeading(bytes, from: document.contentStart)
+        return document
+    }
+
+    private static func firstHeading(_ bytes: [UInt8], from start: Int) -> String? {
+        for unit in TextUnits.split(bytes, in: start..<bytes.count, format: .markdown) {
+            if case .heading(level: 1) = unit.kind { return TextUnits.headingText(bytes, unit.range) }
+        }
+        return nil
+    }
+
+    /// The `name: value` lines between two lines of `---` at the very start. Nested YAML is passed over.
+    private static func frontMatter(
+        _ bytes: [UInt8], from start: Int
+    ) -> (fields: [JSONValue.Member], end: Int)? {
+        var fields: [JSONValue.Member] = []
+        var lineNumber = 0
+        var end: Int?
+        UTF8Text.forEachLine(bytes, in: start..<bytes.count) { line in
+            defer { lineNumber += 1 }
+            guard end == nil, lineNumber < 200 else { return }
+            let isRule = bytes[line].elementsEqual("---".utf8)
+            if lineNumber == 0 {
+                if !isRule { end = start }
+            } else if isRule {
+                end = line.upperBound
+            } else if let field = self.field(bytes, line) {
+                fields.append(field)
+            }
+        }
+        guard let end, end > start else { return nil }
+        return (fields, end)
+    }
+
+    private static func field(_ bytes: [UInt8], _ line: Range<Int>) -> JSONValue.Member? {
+        guard let first = line.first, !UTF8Text.isSpace(bytes[first]),
+            let colon = bytes[line].firstIndex(of: UInt8(ascii: ":"))
+        else { return nil }
+        let name = String(decoding: bytes[line.lowerBound..<colon], as: UTF8.self)
+        let range = UTF8Text.trimmed(bytes, colon + 1..<line.upperBound)
+        guard !range.isEmpty else { return nil }
+        // Quoted strings, numbers, booleans and flow lists of YAML are JSON more often than not.
+        if let value = try? JSONValue(parsing: Array(bytes[range])) { return JSONValue.Member(name, value) }
+        var text = bytes[range]
+        if text.count >= 2, text.first == UInt8(ascii: "'"), text.last == UInt8(ascii: "'") {
+            text = text.dropFirst().dropLast()
+        }
+        return JSONValue.Member(name, .string(String(decoding: text, as: UTF8.self)))
+    }
+}

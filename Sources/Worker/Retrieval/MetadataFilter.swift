@@ -1,0 +1,186 @@
+import Protocol
+
+/// A condition on the fields of a document.
+///
+///     {"year": {"$gte": 1960, "$lt": 1970}, "$or": [{"kind": "report"}, {"tags": "nasa"}]}
+///
+/// All members of an object must hold. A bare value means `$eq`. A field that holds a list satisfies a
+/// condition when one of its elements does; `$ne` and `$nin` would be true of almost everything then, so `$ne`
+/// asks that none be equal. A field that is not there is equal to null only.
+indirect enum MetadataFilter: Equatable {
+    enum Comparison: String, CaseIterable {
+        case equal = "$eq"
+        case notEqual = "$ne"
+        case oneOf = "$in"
+        case greater = "$gt"
+        case greaterOrEqual = "$gte"
+        case less = "$lt"
+        case lessOrEqual = "$lte"
+    }
+
+    case all([MetadataFilter])
+    case any([MetadataFilter])
+    case field(String, Comparison, JSONValue)
+
+    /// - Parameter path: where the value stands, for the error.
+    init(_ value: JSONValue, path: String = "options.filters") throws(RPCError) {
+        guard let members = value.objectValue else {
+            throw RPCError.parameter(path, expected: "an object of field names and conditions", found: value)
+        }
+        var conditions: [MetadataFilter] = []
+        for member in members {
+            conditions.append(try Self.condition(member, path: "\(path).\(member.name)"))
+        }
+        self = .all(conditions)
+    }
+
+    private static func condition(
+        _ member: JSONValue.Member, path: String
+    ) throws(RPCError) -> MetadataFilter {
+        switch member.name {
+        case "$and": return .all(try self.list(member.value, path: path))
+        case "$or": return .any(try self.list(member.value, path: path))
+        case let name where name.hasPrefix("$"):
+            throw RPCError.unknownParameter(path, name: name, known: ["$and", "$or"])
+        default: return try self.comparisons(of: member, path: path)
+        }
+    }
+
+    private static func list(_ value: JSONValue, path: String) throws(RPCError) -> [MetadataFilter] {
+        guard let elements = value.arrayValue, !elements.isEmpty else {
+            throw RPCError.parameter(path, expected: "an array of filters, at least one", found: value)
+        }
+        var filters: [MetadataFilter] = []
+        for (index, element) in elements.enumerated() {
+            filters.append(try MetadataFilter(element, path: "\(path)[\(index)]"))
+        }
+        return filters
+    }
+
+    private static func comparisons(
+        of member: JSONValue.Member, path: String
+    ) throws(RPCError) -> MetadataFilter {
+        guard let operators = member.value.objectValue else {
+            try self.expectScalar(member.value, path: path)
+            return .field(member.name, .equal, member.value)
+        }
+        guard !operators.isEmpty else {
+            throw RPCError.parameter(
+                path, expected: "a value or an object such as {\"$eq\": value}", found: member.value)
+        }
+        var conditions: [MetadataFilter] = []
+        for entry in operators {
+            let entryPath = "\(path).\(entry.name)"
+            guard let comparison = Comparison(rawValue: entry.name) else {
+                throw RPCError.unknownParameter(
+                    entryPath, name: entry.name, known: Comparison.allCases.map(\.rawValue))
+            }
+            try self.check(entry.value, for: comparison, path: entryPath)
+            conditions.append(.field(member.name, comparison, entry.value))
+        }
+        return conditions.count == 1 ? conditions[0] : .all(conditions)
+    }
+
+    private static func check(
+        _ value: JSONValue, for comparison: Comparison, path: String
+    ) throws(RPCError) {
+        switch comparison {
+        case .equal, .notEqual:
+            try self.expectScalar(value, path: path)
+        case .oneOf:
+            guard let elements = value.arrayValue else {
+                throw RPCError.parameter(path, expected: "an array of values", found: value)
+            }
+            for (index, element) in elements.enumerated() {
+                try self.expectScalar(element, path: "\(path)[\(index)]")
+            }
+        case .greater, .greaterOrEqual, .less, .lessOrEqual:
+            guard value.stringValue != nil || value.doubleValue != nil else {
+                throw RPCError.parameter(path, expected: "a number or a string", found: value)
+            }
+        }
+    }
+
+    private static func expectScalar(_ value: JSONValue, path: String) throws(RPCError) {
+        guard value.arrayValue == nil, value.objectValue == nil else {
+            throw RPCError.parameter(path, expected: "a string, a number, a boolean or null", found: value)
+        }
+    }
+}
+
+// MARK: - Matching
+
+/// The fields of one document by name: its metadata, and `document_id`, `source`, `title` and `format`.
+struct DocumentFields {
+    private let members: [JSONValue.Member]
+
+    init(_ members: [JSONValue.Member]) { self.members = members }
+
+    init(_ document: DocumentRecord, in index: SearchIndex) throws(IndexError) {
+        var members = try index.metadata(of: document)
+        members.append(JSONValue.Member("document_id", .string(try index.string(document.id))))
+        members.append(JSONValue.Member("source", .string(try index.string(document.source))))
+        if document.title.length > 0 {
+            members.append(JSONValue.Member("title", .string(try index.string(document.title))))
+        }
+        members.append(JSONValue.Member("format", .string(index.format(of: document).rawValue)))
+        self.members = members
+    }
+
+    /// null when there is no such field.
+    subscript(_ name: String) -> JSONValue { self.members.first { $0.name == name }?.value ?? .null }
+}
+
+extension MetadataFilter {
+    func matches(_ fields: DocumentFields) -> Bool {
+        switch self {
+        case .all(let filters): return filters.allSatisfy { $0.matches(fields) }
+        case .any(let filters): return filters.contains { $0.matches(fields) }
+        case .field(let name, let comparison, let wanted):
+            let value = fields[name]
+            let candidates = value.arrayValue ?? [value]
+            if comparison == .notEqual {
+                return candidates.allSatisfy { !Self.areEqual($0, wanted) }
+            }
+            return candidates.contains { Self.satisfies($0, comparison, wanted) }
+        }
+    }
+
+    private static func satisfies(_ value: JSONValue, _ comparison: Comparison, _ wanted: JSONValue) -> Bool {
+        switch comparison {
+        case .equal: self.areEqual(value, wanted)
+        case .notEqual: !self.areEqual(value, wanted)
+        case .oneOf: (wanted.arrayValue ?? []).contains { self.areEqual(value, $0) }
+        case .greater: self.isLess(wanted, value)
+        case .greaterOrEqual: self.isLess(wanted, value) || self.areEqual(value, wanted)
+        case .less: self.isLess(value, wanted)
+        case .lessOrEqual: self.isLess(value, wanted) || self.areEqual(value, wanted)
+        }
+    }
+
+    /// Numbers are equal when their values are, however they are written.
+    private static func areEqual(_ left: JSONValue, _ right: JSONValue) -> Bool {
+        if let left = left.doubleValue, let right = right.doubleValue { return left == right }
+        return left == right
+    }
+
+    /// Numbers by value, strings by their bytes (which puts RFC 3339 times in order); others have no order.
+    private static func isLess(_ left: JSONValue, _ right: JSONValue) -> Bool {
+        if let left = left.doubleValue, let right = right.doubleValue { return left < right }
+        if let left = left.stringValue, let right = right.stringValue {
+            return left.utf8.lexicographicallyPrecedes(right.utf8)
+        }
+        return false
+    }
+}
+
+extension SearchIndex {
+    func metadata(of document: DocumentRecord) throws(IndexError) -> [JSONValue.Member] {
+        (try? JSONValue(parsing: try self.bytes(of: document.metadata)))?.objectValue ?? []
+    }
+
+    func format(of document: DocumentRecord) -> TextFormat {
+        let number = Int(document.format)
+        return number < TextFormat.stored.count ? TextFormat.stored[number] : .plain
+    }
+}

@@ -1,0 +1,132 @@
+import Glibc
+import Protocol
+import Synchronization
+
+/// The calls that run or wait for a free slot. Whoever takes a call out of the table answers it, so that
+/// every call is answered once: by its task, by a cancel, or at the end.
+final class CallTable: Sendable {
+    struct Key: Hashable, Comparable, Sendable {
+        fileprivate var number: UInt64
+
+        static func < (left: Key, right: Key) -> Bool { left.number < right.number }
+    }
+
+    /// What becomes of a new call.
+    enum Admission: Equatable {
+        case start(Key)
+        /// It starts when another has ended.
+        case waits
+        case refused
+    }
+
+    private struct State {
+        var lastNumber: UInt64 = 0
+        var unanswered: [Key: IncomingCall] = [:]
+        var waiting: [Key] = []
+        var running = 0
+        var isDraining = false
+    }
+
+    private let state = Mutex(State())
+    private let slots: Int
+    private let waitingLimit: Int
+    private let idle = Signal()
+
+    init(slots: Int, waitingLimit: Int) {
+        self.slots = slots
+        self.waitingLimit = waitingLimit
+    }
+
+    var activeCount: Int { self.state.withLock { $0.unanswered.count } }
+
+    func admit(_ call: IncomingCall) -> Admission {
+        self.state.withLock { state in
+            guard state.running < self.slots || state.waiting.count < self.waitingLimit else {
+                return .refused
+            }
+            state.lastNumber += 1
+            let key = Key(number: state.lastNumber)
+            state.unanswered[key] = call
+            guard state.running < self.slots else {
+                state.waiting.append(key)
+                return .waits
+            }
+            state.running += 1
+            return .start(key)
+        }
+    }
+
+    /// The call, while nobody has answered it.
+    func call(_ key: Key) -> IncomingCall? { self.state.withLock { $0.unanswered[key] } }
+
+    /// Takes a call in order to answer it; nil when it was answered already.
+    func take(_ key: Key) -> IncomingCall? {
+        self.state.withLock { $0.unanswered.removeValue(forKey: key) }
+    }
+
+    /// Takes the oldest call of that id in order to answer that it was cancelled.
+    func takeOldest(id: [UInt8]) -> IncomingCall? {
+        id.withUnsafeBytes { id in
+            self.state.withLock { state in
+                let matching = state.unanswered.filter { entry in
+                    entry.value.id.withUnsafeBytes { RequestIdentifier.areEqual($0, id) }
+                }
+                guard let key = matching.keys.min() else { return nil }
+                state.waiting.removeAll { $0 == key }
+                return state.unanswered.removeValue(forKey: key)
+            }
+        }
+    }
+
+    /// Gives back the slot of a call that has ended.
+    ///
+    /// - Returns: the call that has waited longest; its slot is taken.
+    func finish() -> Key? {
+        let (next, isIdle) = self.state.withLock { state -> (Key?, Bool) in
+            guard state.waiting.isEmpty else { return (state.waiting.removeFirst(), false) }
+            state.running -= 1
+            return (nil, state.running == 0 && state.isDraining)
+        }
+        if isIdle { self.idle.raise() }
+        return next
+    }
+
+    /// Waits until nothing runs and nothing waits.
+    ///
+    /// - Returns: what is still unanswered after that time, taken.
+    func drain(milliseconds: Int64) -> [IncomingCall] {
+        let isIdle = self.state.withLock { state in
+            state.isDraining = true
+            return state.running == 0
+        }
+        if !isIdle { self.idle.wait(milliseconds: milliseconds) }
+        return self.state.withLock { state in
+            defer { state.unanswered.removeAll() }
+            return Array(state.unanswered.values)
+        }
+    }
+}
+
+/// One thread tells another, once.
+private final class Signal: @unchecked Sendable {
+    // @unchecked: a POSIX semaphore is made to be shared; the pointer never changes.
+    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
+
+    init() { sem_init(self.semaphore, 0, 0) }
+
+    deinit {
+        sem_destroy(self.semaphore)
+        self.semaphore.deallocate()
+    }
+
+    func raise() { sem_post(self.semaphore) }
+
+    func wait(milliseconds: Int64) {
+        var until = timespec()
+        clock_gettime(CLOCK_REALTIME, &until)
+        let nanoseconds = Int64(until.tv_nsec) + milliseconds % 1000 * 1_000_000
+        until.tv_sec += Int(milliseconds / 1000 + nanoseconds / 1_000_000_000)
+        until.tv_nsec = Int(nanoseconds % 1_000_000_000)
+        while sem_timedwait(self.semaphore, &until) != 0, errno == EINTR {}
+    }
+}

@@ -1,0 +1,73 @@
+import Protocol
+
+/// One call, as it was read.
+struct IncomingCall: Sendable {
+    /// The id as it stands in the message.
+    var id: [UInt8]
+    var method: String
+    /// JSON text; empty when there are none.
+    var params: [UInt8]
+    var requestID: String
+    /// Whether the answer gets `metadata`, because the request had them.
+    var wantsMetadata: Bool
+    var received: MonotonicClock
+    /// When the caller gives up; nil: never.
+    var deadline: MonotonicClock?
+    var reply: ReplyTarget
+
+    /// Reads `metadata`: the request's id, or one made for it, and the time that is left.
+    mutating func read(
+        metadata range: Range<Int>?, of bytes: UnsafeRawBufferPointer, limits: MessageLimits
+    ) throws(RPCError) {
+        var generator = SystemRandomNumberGenerator()
+        self.requestID =
+            UUIDv7(
+                millisecondsSince1970: WallClock.milliseconds, random: (generator.next(), generator.next())
+            ).text
+        guard let range else { return }
+        let metadata = try RequestMetadata(scanning: bytes, range, limits: limits)
+        if let text = metadata.requestID { self.requestID = JSONScanner.unescaped(bytes, text) }
+        var left = metadata.timeoutMilliseconds
+        let value = UnsafeRawBufferPointer(rebasing: bytes[range])
+        if let deadline = ParamsReader.value("deadline_ms", in: value) {
+            guard let milliseconds = (try? JSONValue(parsing: deadline))?.integerValue else {
+                throw .invalidParams("metadata.deadline_ms", "expected a whole number of milliseconds")
+            }
+            left = min(left ?? milliseconds, milliseconds)
+        }
+        self.deadline = left.map { self.received.adding(milliseconds: $0) }
+    }
+
+    /// The params as a tree; nil when there are none.
+    func decodedParams() throws(RPCError) -> JSONValue? {
+        guard !self.params.isEmpty else { return nil }
+        do {
+            return try JSONValue(parsing: self.params)
+        } catch {
+            // The grammar was checked; what is left is a number that no Double holds.
+            throw .invalidParams(nil, "\(error)")
+        }
+    }
+
+    /// - Throws: 1002 when the caller has given up by now.
+    func checkDeadline() throws(RPCError) {
+        guard let deadline = self.deadline, deadline <= .now else { return }
+        throw RPCError(
+            .communicationTimeout, reason: "deadline_exceeded",
+            "The deadline passed before there was an answer",
+            retryable: true)
+    }
+}
+
+extension RPCError {
+    /// Ends the work on a call that was answered already; nobody sees it.
+    static let cancelledMeanwhile = RPCError(.requestCancelled, reason: "cancelled", "Request cancelled")
+}
+
+extension ClientMessage {
+    /// Whether it is answered at all: notifications are not.
+    var isAnswered: Bool {
+        guard case .request(let envelope) = self else { return true }
+        return envelope.id != nil
+    }
+}

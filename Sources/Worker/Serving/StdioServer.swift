@@ -1,0 +1,247 @@
+import Glibc
+import Protocol
+
+/// Serves requests that come in on one descriptor, one a line, and answers on another, in any order.
+///
+/// The thread that calls `run` reads, and answers at once what only reads (`health.check`, `ping`,
+/// `metrics.get`) or cancels: these must be answered while every thread of the pool retrieves. Each
+/// `rag.execute` is a task.
+final class StdioServer: Sendable {
+    /// How long calls may still take after the input has ended.
+    private static let drainMilliseconds: Int64 = 10_000
+    private static let readBytes = 64 << 10
+
+    private let service: WorkerService
+    private let output: OutputBuffer
+    private let calls: CallTable
+    private let limits = MessageLimits()
+
+    init(service: WorkerService, output: OutputBuffer, waitingLimit: Int) {
+        self.service = service
+        self.output = output
+        self.calls = CallTable(slots: service.capabilities.maxConcurrency, waitingLimit: waitingLimit)
+    }
+
+    /// Reads to the end of the input and returns when everything is answered.
+    func run(input: Int32) {
+        var decoder = FrameDecoder(framing: .lines, limits: self.limits)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readBytes, alignment: 16)
+        defer { buffer.deallocate() }
+        while true {
+            while self.output.isOverfull { usleep(1_000) }
+            let count = read(input, buffer.baseAddress, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EAGAIN {
+                var wait = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
+                poll(&wait, 1, -1)
+                continue
+            }
+            guard count > 0 else { break }
+            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
+            var offset = 0
+            while let frame = decoder.next(in: bytes, from: &offset) {
+                self.take(frame, decoder, bytes)
+            }
+        }
+        if let frame = decoder.finish() {
+            self.take(frame, decoder, UnsafeRawBufferPointer(rebasing: buffer[..<0]))
+        }
+        for call in self.calls.drain(milliseconds: Self.drainMilliseconds) {
+            let error = RPCError(
+                .workerUnavailable, reason: "shutting_down", "The worker stopped before it could answer",
+                retryable: true, workerID: self.service.workerID)
+            self.answer(call, with: error)
+        }
+    }
+
+    private func take(_ frame: FrameDecoder.Frame, _ decoder: FrameDecoder, _ bytes: UnsafeRawBufferPointer) {
+        switch frame {
+        case .input(let range):
+            self.take(message: UnsafeRawBufferPointer(rebasing: bytes[range]))
+        case .assembled:
+            decoder.withAssembled { self.take(message: $0) }
+        case .oversize:
+            decoder.withAssembled { prefix in
+                self.refuse(
+                    ClientMessage.oversize(prefix: prefix, limits: self.limits), prefix, .line(self.output))
+            }
+        case .unreadable(let fault):
+            preconditionFailure("lines have no header to be unreadable: \(fault)")
+        }
+    }
+}
+
+// MARK: - Messages
+
+extension StdioServer {
+    private func take(message bytes: UnsafeRawBufferPointer) {
+        let message = ClientMessage.scan(bytes, limits: self.limits)
+        switch message {
+        case .request(let envelope):
+            self.take(envelope, bytes, .line(self.output))
+        case .batch(let elements):
+            let messages = elements.map { ClientMessage.scanElement(bytes, $0, limits: self.limits) }
+            let reply = BatchReply(calls: messages.count { $0.isAnswered }, output: self.output)
+            for element in messages {
+                if case .request(let envelope) = element {
+                    self.take(envelope, bytes, .batch(reply))
+                } else {
+                    self.refuse(element, bytes, .batch(reply))
+                }
+            }
+        case .invalid, .malformed:
+            self.refuse(message, bytes, .line(self.output))
+        }
+    }
+
+    /// Answers what is no request.
+    private func refuse(_ message: ClientMessage, _ bytes: UnsafeRawBufferPointer, _ reply: ReplyTarget) {
+        switch message {
+        case .malformed(let error):
+            self.send(.parseError(error), id: [], requestID: nil, to: reply)
+        case .invalid(let reason, let id):
+            self.send(
+                .invalidRequest(reason, limits: self.limits), id: id.map { Array(bytes[$0]) } ?? [],
+                requestID: nil,
+                to: reply)
+        case .request, .batch:
+            preconditionFailure("a request is taken, not refused")
+        }
+    }
+
+    private func take(_ envelope: RequestEnvelope, _ bytes: UnsafeRawBufferPointer, _ reply: ReplyTarget) {
+        let received = MonotonicClock.now
+        let method =
+            envelope.methodIsEscaped
+            ? JSONScanner.unescaped(bytes, envelope.method)
+            : String(decoding: bytes[envelope.method], as: UTF8.self)
+        let params = envelope.params.map { Array(bytes[$0]) } ?? []
+        guard let id = envelope.id.map({ Array(bytes[$0]) }) else {
+            self.take(notification: method, params)
+            return
+        }
+        var call = IncomingCall(
+            id: id, method: method, params: params, requestID: "", wantsMetadata: envelope.metadata != nil,
+            received: received, deadline: nil, reply: reply)
+        do throws(RPCError) {
+            try call.read(metadata: envelope.metadata, of: bytes, limits: self.limits)
+            try self.start(call)
+        } catch {
+            self.answer(call, with: error)
+        }
+    }
+
+    /// Cancels are the only notifications that mean anything here; a call without an id would have no effect.
+    private func take(notification method: String, _ params: [UInt8]) {
+        let member: StaticString
+        switch method {
+        case "$/cancelRequest": member = "id"
+        case "notifications/cancelled": member = "requestId"
+        default: return
+        }
+        let id = params.withUnsafeBytes { ParamsReader.value(member, in: $0).map { Array($0) } }
+        guard let id, let call = self.calls.takeOldest(id: id) else { return }
+        self.answer(call, with: RPCError(.requestCancelled, reason: "cancelled", "Request cancelled"))
+    }
+}
+
+// MARK: - Calls
+
+extension StdioServer {
+    private func start(_ call: IncomingCall) throws(RPCError) {
+        guard call.method == "rag.execute" else {
+            let result = try self.service.immediateResult(
+                of: call.method, params: try call.decodedParams(), active: self.calls.activeCount)
+            guard let result else {
+                throw .methodNotFound(
+                    call.method, nearest: NearestName.find(call.method, in: WorkerCapabilities.methods))
+            }
+            self.answer(call, withResult: result.bytes)
+            return
+        }
+        switch self.calls.admit(call) {
+        case .start(let key): self.perform(key)
+        case .waits: break
+        case .refused:
+            throw RPCError(
+                .workerOverloaded, reason: "queue_full", "The worker has as many calls as it can hold",
+                retryable: true, retryAfterMilliseconds: 100, workerID: self.service.workerID)
+        }
+    }
+
+    /// Runs a call, and then those that waited for its slot.
+    private func perform(_ first: CallTable.Key) {
+        Task {
+            var next: CallTable.Key? = first
+            while let key = next {
+                self.execute(key)
+                next = self.calls.finish()
+            }
+        }
+    }
+
+    private func execute(_ key: CallTable.Key) {
+        guard let call = self.calls.call(key) else { return }
+        var result: [UInt8] = []
+        do throws(RPCError) {
+            try call.checkDeadline()
+            try self.service.execute(
+                try call.decodedParams(), received: call.received,
+                checkpoint: { () throws(RPCError) in
+                    guard self.calls.call(key) != nil else { throw .cancelledMeanwhile }
+                    try call.checkDeadline()
+                }, to: &result)
+            guard result.count <= self.limits.messageBytes - 1_024 else {
+                throw RPCError(
+                    .serializationError, reason: "reply_too_large",
+                    "The result has \(result.count) bytes, more than a message may have; ask for a lower options.top_k"
+                )
+            }
+            if let call = self.calls.take(key) { self.answer(call, withResult: result) }
+        } catch {
+            if let call = self.calls.take(key) { self.answer(call, with: error) }
+        }
+    }
+
+    private func answer(_ call: IncomingCall, withResult result: [UInt8]) {
+        let elapsed = call.received.millisecondsAgo
+        self.service.metrics.record(call.method, milliseconds: elapsed, isError: false)
+        var message: [UInt8] = []
+        message.reserveCapacity(result.count + call.id.count + 256)
+        call.id.withUnsafeBytes { MessageWriter.appendResultHead(id: $0, to: &message) }
+        message.append(contentsOf: result)
+        self.finish(&message, of: call, milliseconds: elapsed)
+    }
+
+    private func answer(_ call: IncomingCall, with error: RPCError) {
+        let elapsed = call.received.millisecondsAgo
+        self.service.metrics.record(call.method, milliseconds: elapsed, isError: true)
+        var message: [UInt8] = []
+        call.id.withUnsafeBytes { MessageWriter.appendErrorHead(id: $0, to: &message) }
+        error.value(requestID: call.requestID).write(to: &message)
+        self.finish(&message, of: call, milliseconds: elapsed)
+    }
+
+    /// Closes an answer, with `metadata` when the request had them.
+    private func finish(_ message: inout [UInt8], of call: IncomingCall, milliseconds: Double) {
+        if call.wantsMetadata {
+            let metadata: JSONValue = [
+                "request_id": .string(call.requestID), "worker_id": .string(self.service.workerID),
+                "processing_time_ms": .milliseconds(milliseconds),
+            ]
+            MessageWriter.append(",\"metadata\":", to: &message)
+            metadata.write(to: &message)
+        }
+        message.append(UInt8(ascii: "}"))
+        call.reply.send(message)
+    }
+
+    /// Answers what never became a call.
+    private func send(_ error: RPCError, id: [UInt8], requestID: String?, to reply: ReplyTarget) {
+        var message: [UInt8] = []
+        id.withUnsafeBytes { MessageWriter.appendErrorHead(id: $0, to: &message) }
+        error.value(requestID: requestID).write(to: &message)
+        message.append(UInt8(ascii: "}"))
+        reply.send(message)
+    }
+}
