@@ -149,7 +149,9 @@ extension ShellEffects {
         self.stopReadingOutput(of: worker)
         self.stopReadingErrors(of: worker)
         self.guardian.groupEnded(worker.pid)
-        self.workers[Int(worker.token.index)] = nil
+        // A successor may have the place already: the core starts it while it hears of this one's end.
+        let index = Int(worker.token.index)
+        if self.workers[index] === worker { self.workers[index] = nil }
     }
 
     func stopReadingOutput(of worker: WorkerPipes) {
