@@ -9,18 +9,8 @@ extension Configuration {
     /// A duration that may be zero, which means "at once".
     private static let orZero: ClosedRange<Int64> = 0...DurationText.longest
 
-    /// Reads a configuration out of a tree; what the tree does not name keeps its default.
-    ///
-    /// - Returns: all that is wrong at once, in the order of the text where it came from one.
-    static func read(_ tree: JSON5Value) -> (configuration: Configuration, errors: [ConfigurationError]) {
-        var configuration = Configuration()
-        let errors = ConfigurationObject.read(tree) { root in configuration.read(&root) }
-        return (
-            configuration, errors.sorted { ($0.line ?? 0, $0.column ?? 0) < ($1.line ?? 0, $1.column ?? 0) }
-        )
-    }
-
-    private mutating func read(_ root: inout ConfigurationObject) {
+    /// Takes all keys out of the top of a configuration; what it does not name keeps its value.
+    mutating func read(_ root: inout ConfigurationObject) {
         root.object("socket") { self.socket.read(&$0, pathIsRequired: false) }
         root.object("control_socket") { object in
             var socket = Socket()
