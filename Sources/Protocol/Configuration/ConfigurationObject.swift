@@ -19,15 +19,37 @@ public struct ConfigurationObject {
     private var known: [String] = []
     public private(set) var errors: [ConfigurationError] = []
 
-    fileprivate init(_ members: [JSON5Value.Member], path: String, location: SourceLocation?) {
+    private init(_ members: [JSON5Value.Member], path: String, location: SourceLocation?) {
         self.members = members
         self.path = path
         self.location = location
     }
 
-    /// Reads a tree whose top is an object, and returns all that is wrong with it.
+    /// Reads a JSON5 text whose top is an object, and returns all that is wrong with it, in its order.
+    ///
+    /// - Parameter file: the text's name in the errors.
     public static func read(
-        _ value: JSON5Value, path: String = "", _ body: (inout ConfigurationObject) -> Void
+        _ text: [UInt8], file: String, _ body: (inout ConfigurationObject) -> Void
+    ) -> [ConfigurationError] {
+        let document = JSON5Reader.read(text)
+        var errors = document.errors.map { ConfigurationError(path: "", $0.message, at: $0.location) }
+        // The keys of a broken text are not judged: some of them may be missing.
+        if errors.isEmpty, let tree = document.value { errors = self.read(tree, body) }
+        for index in errors.indices { errors[index].file = file }
+        return errors
+    }
+
+    /// Reads a tree whose top is an object, and returns all that is wrong with it, in the order of its text.
+    public static func read(
+        _ tree: JSON5Value, _ body: (inout ConfigurationObject) -> Void
+    ) -> [ConfigurationError] {
+        self.read(tree, path: "", body).sorted {
+            ($0.line ?? 0, $0.column ?? 0) < ($1.line ?? 0, $1.column ?? 0)
+        }
+    }
+
+    private static func read(
+        _ value: JSON5Value, path: String, _ body: (inout ConfigurationObject) -> Void
     ) -> [ConfigurationError] {
         guard case .object(let members) = value.content else {
             let message = "expected an object, found \(value.kindDescription)"

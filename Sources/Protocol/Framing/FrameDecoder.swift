@@ -14,8 +14,9 @@ import Glibc
 ///     var offset = 0
 ///     while let frame = decoder.next(in: buffer, from: &offset) { … }   // nil: all of the buffer was taken
 ///
-/// A message over the limit is reported once, as soon as it is known, and skipped to its end (a line) or by
-/// its length (a body), without being stored; what follows it is decoded as if nothing had happened.
+/// A message over the limit is reported once, as soon as that is known and enough of it is there to find its id
+/// in, and skipped to its end (a line) or by its length (a body), without being stored; what follows it is
+/// decoded as if nothing had happened.
 public struct FrameDecoder: Sendable {
     /// What the next bytes of the stream are.
     public enum Frame: Equatable, Sendable {

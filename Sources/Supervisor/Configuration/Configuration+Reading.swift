@@ -9,18 +9,8 @@ extension Configuration {
     /// A duration that may be zero, which means "at once".
     private static let orZero: ClosedRange<Int64> = 0...DurationText.longest
 
-    /// Reads a configuration out of a tree; what the tree does not name keeps its default.
-    ///
-    /// - Returns: all that is wrong at once, in the order of the text where it came from one.
-    static func read(_ tree: JSON5Value) -> (configuration: Configuration, errors: [ConfigurationError]) {
-        var configuration = Configuration()
-        let errors = ConfigurationObject.read(tree) { root in configuration.read(&root) }
-        return (
-            configuration, errors.sorted { ($0.line ?? 0, $0.column ?? 0) < ($1.line ?? 0, $1.column ?? 0) }
-        )
-    }
-
-    private mutating func read(_ root: inout ConfigurationObject) {
+    /// Takes all keys out of the top of a configuration; what it does not name keeps its value.
+    mutating func read(_ root: inout ConfigurationObject) {
         root.object("socket") { self.socket.read(&$0, pathIsRequired: false) }
         root.object("control_socket") { object in
             var socket = Socket()
@@ -91,7 +81,7 @@ extension Configuration.Pool {
         object.read("command", into: &self.command, .command(atLeast: 1))
         object.read("prepare", into: &self.prepare, .command(atLeast: 0))
         object.read("directory", into: &self.directory, .text)
-        object.read("env", into: &self.environment, .dictionary(of: .textOrEmpty, keys: .variableName))
+        object.read("env", into: &self.environment, .dictionary(of: .variableValue, keys: .variableName))
         object.read("inherit_env", into: &self.inheritEnvironment, .list(of: .variableName))
         object.read("project_root", into: &self.projectRoot, .text)
         self.readWorkers(&object)
@@ -165,7 +155,7 @@ extension Configuration.Restart {
         let initialIsGiven = object.read("backoff_initial", into: &self.backoffInitial, .duration())
         let maxIsGiven = object.read("backoff_max", into: &self.backoffMax, .duration())
         object.read("jitter", into: &self.jitter, .number(0...1))
-        object.read("max_deaths", into: &self.maxDeaths, .integer(1...1_000_000))
+        object.read("max_deaths", into: &self.maxDeaths, .integer(1...1_000_000_000))
         object.read("window", into: &self.window, .duration())
         guard self.backoffMax < self.backoffInitial else { return }
         if initialIsGiven, maxIsGiven {
@@ -310,6 +300,15 @@ extension ConfigurationType where Value == String {
     static var variableName: Self {
         self.text(where: "the name of an environment variable") {
             !$0.isEmpty && !$0.utf8.contains(UInt8(ascii: "="))
+        }
+    }
+
+    /// Not quoted when it is wrong: it may be a secret.
+    static var variableValue: Self {
+        Self { value, path, errors in
+            if case .string(let text) = value.content, !text.utf8.contains(0) { return text }
+            errors.append(ConfigurationError(path: path, "expected a string without NUL", at: value.location))
+            return nil
         }
     }
 

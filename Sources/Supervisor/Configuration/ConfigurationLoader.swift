@@ -27,26 +27,15 @@ enum ConfigurationLoader {
     static func load(
         _ path: String, _ readFile: FileReader = readFile
     ) -> (configuration: Configuration, errors: [ConfigurationError]) {
-        let bytes: [UInt8]
+        var configuration = Configuration()
         switch readFile(path) {
-        case .success(let contents): bytes = contents
+        case .success(let contents):
+            let errors = ConfigurationObject.read(contents, file: path) { configuration.read(&$0) }
+            return (configuration, errors)
         case .failure(let fault):
-            return (
-                Configuration(),
-                [ConfigurationError(path: "", "cannot be read: \(fault.message)", file: path)]
-            )
+            let error = ConfigurationError(path: "", "cannot be read: \(fault.message)", file: path)
+            return (configuration, [error])
         }
-        let document = JSON5Reader.read(bytes)
-        guard let tree = document.value, document.errors.isEmpty else {
-            // Keys of a broken text are not judged: half of them may be missing.
-            let errors = document.errors.map {
-                ConfigurationError(path: "", $0.message, at: $0.location, file: path)
-            }
-            return (Configuration(), errors)
-        }
-        var (configuration, errors) = Configuration.read(tree)
-        for index in errors.indices { errors[index].file = path }
-        return (configuration, errors)
     }
 
     /// Reads a whole file of at most `fileBytes`.

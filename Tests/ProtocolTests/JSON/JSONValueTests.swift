@@ -2,17 +2,21 @@ import Protocol
 import Testing
 
 @Suite struct JSONValueTests {
-    static let documents: [(String, JSONValue)] = [
-        ("null", JSONValue.null), ("true", true), ("false", false), ("0", 0), ("-0", 0), ("-12", -12),
-        ("9223372036854775807", .integer(Int64.max)), ("-9223372036854775808", .integer(Int64.min)),
-        ("9223372036854775808", .double(9_223_372_036_854_775_808)), ("1.5", .double(1.5)),
-        ("1e2", .double(100)),
-        ("1E-2", .double(0.01)), ("\"\"", ""), (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{C}\n\r\t"),
-        (#""\u00e9\u20AC\ud83d\ude00""#, "é€😀"), (#""\ud83d""#, "\u{FFFD}"),
-        (#""\ude00\ud83d""#, "\u{FFFD}\u{FFFD}"),
-        (#""\ud83dx""#, "\u{FFFD}x"), (#""\ud83d\u0041""#, "\u{FFFD}A"), ("[]", []), ("[1,[2]]", [1, [2]]),
-        ("{}", [:]), (" { \"a\" : { \"b\" : [ ] } } ", ["a": ["b": []]]),
-    ]
+    /// Computed: LeakSanitizer takes what a global tree holds for lost.
+    static var documents: [(String, JSONValue)] {
+        [
+            ("null", JSONValue.null), ("true", true), ("false", false), ("0", 0), ("-0", 0), ("-12", -12),
+            ("9223372036854775807", .integer(Int64.max)), ("-9223372036854775808", .integer(Int64.min)),
+            ("9223372036854775808", .double(9_223_372_036_854_775_808)), ("1.5", .double(1.5)),
+            ("1e2", .double(100)),
+            ("1E-2", .double(0.01)), ("\"\"", ""), (#""\"\\\/\b\f\n\r\t""#, "\"\\/\u{8}\u{C}\n\r\t"),
+            (#""\u00e9\u20AC\ud83d\ude00""#, "é€😀"), (#""\ud83d""#, "\u{FFFD}"),
+            (#""\ude00\ud83d""#, "\u{FFFD}\u{FFFD}"),
+            (#""\ud83dx""#, "\u{FFFD}x"), (#""\ud83d\u0041""#, "\u{FFFD}A"), ("[]", []),
+            ("[1,[2]]", [1, [2]]),
+            ("{}", [:]), (" { \"a\" : { \"b\" : [ ] } } ", ["a": ["b": []]]),
+        ]
+    }
 
     @Test(arguments: documents)
     func parses(text: String, value: JSONValue) throws {
