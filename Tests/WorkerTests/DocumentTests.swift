@@ -18,7 +18,8 @@ import Testing
     }
 
     @Test func beginsAChunkAtEveryHeadingAndKnowsItsSection() {
-        let chunks = Self.chunks("# Title\n\nIntro.\n\n## One\n\nFirst.\n\n### Deep\n\nSecond.\n\n## Two\n\nThird.")
+        let chunks = Self.chunks(
+            "# Title\n\nIntro.\n\n## One\n\nFirst.\n\n### Deep\n\nSecond.\n\n## Two\n\nThird.")
         #expect(
             chunks.map(\.text) == [
                 "# Title\n\nIntro.", "## One\n\nFirst.", "### Deep\n\nSecond.", "## Two\n\nThird.",
@@ -119,13 +120,17 @@ import Testing
         let documents = try Self.read("c/corpus.jsonl", lines)
         #expect(documents.map(\.id) == ["184", "7", "c/corpus.jsonl:4"])
         #expect(documents.map(\.title) == ["Scale models", nil, "Only a title"])
-        #expect(documents.map { String(decoding: $0.text, as: UTF8.self) } == ["For wind tunnels.", "Second.", "Only a title"])
+        #expect(
+            documents.map { String(decoding: $0.text, as: UTF8.self) } == [
+                "For wind tunnels.", "Second.", "Only a title",
+            ])
         #expect(documents[0].metadata == [.init("year", 1962)])
         #expect(documents[1].metadata == [.init("kind", "report")])
     }
 
     @Test func readsAnyJSON() throws {
-        let array = try Self.read("a.json", #"[{"id": "x", "content": "One."}, {"name": "N", "deep": {"a": ["Two.", 3]}}, 5]"#)
+        let array = try Self.read(
+            "a.json", #"[{"id": "x", "content": "One."}, {"name": "N", "deep": {"a": ["Two.", 3]}}, 5]"#)
         #expect(array.map(\.id) == ["x", "a.json:2"])
         #expect(String(decoding: array[1].text, as: UTF8.self) == "Two.")
     }

@@ -5,10 +5,11 @@ import Testing
 @testable import Worker
 
 @Suite struct XXHash64Tests {
-    @Test(arguments: [
-        ("", 0xEF46_DB37_51D8_E999), ("a", 0xD24E_C4F1_A98C_6E5B), ("abc", 0x44BC_2CF5_AD77_0999),
-        ("Nobody inspects the spammish repetition", 0xFBCE_A83C_8A37_8BF1),
-    ] as [(String, UInt64)])
+    @Test(
+        arguments: [
+            ("", 0xEF46_DB37_51D8_E999), ("a", 0xD24E_C4F1_A98C_6E5B), ("abc", 0x44BC_2CF5_AD77_0999),
+            ("Nobody inspects the spammish repetition", 0xFBCE_A83C_8A37_8BF1),
+        ] as [(String, UInt64)])
     func hashesAsTheReferenceDoes(text: String, hash: UInt64) {
         #expect(XXHash64.hash(Array(text.utf8)) == hash)
     }
@@ -24,7 +25,8 @@ import Testing
     @Test func keepsWhatWasPutIn() throws {
         let small = try SmallIndex([
             SourceDocument(
-                id: "x", source: "dir/x.md", title: "A title", format: .markdown, text: Array("# A title\n\nOne. Two.".utf8),
+                id: "x", source: "dir/x.md", title: "A title", format: .markdown,
+                text: Array("# A title\n\nOne. Two.".utf8),
                 metadata: [.init("year", 1962)]),
             SourceDocument(id: "x", source: "dir/y.txt", format: .plain, text: Array("Three.".utf8)),
         ])
@@ -158,7 +160,9 @@ import Testing
         #expect(first.generation != second.generation)
         #expect(second.documents == 2)
         #expect(
-            try FileSystem.names(in: directory.file("out")) == ["CURRENT", "LOCK", "index.\(second.generation)"])
+            try FileSystem.names(in: directory.file("out")) == [
+                "CURRENT", "LOCK", "index.\(second.generation)",
+            ])
         // Mapped, the old one still answers.
         #expect(try old.string(try old.documents.record(at: 0).id) == directory.file("src/a.txt"))
     }

@@ -21,7 +21,9 @@ enum Abbreviations {
         let text = String(decoding: word, as: UTF8.self)
         let lowered = text.lowercased()
         if lowered == "a.m" || lowered == "p.m" { return .timeOfDay(isUpperCase: text != lowered) }
-        if self.beforeNames.contains(lowered) { return .neverLast }
+        // In lower case `ms` are milliseconds and `gen` is a program.
+        if text != lowered, self.beforeNames.contains(lowered) { return .neverLast }
+        if self.beforeWords.contains(text) { return .neverLast }
         if self.beforeNumbers.contains(lowered) || lowered.hasSuffix("°") { return .beforeNumber }
         if self.others.contains(lowered) { return .maybeLast }
         let parts = word.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
@@ -33,8 +35,10 @@ enum Abbreviations {
 
     private static let beforeNames = words(
         """
-        mr mrs ms messrs dr prof rev hon gen col maj capt cmdr lt sgt gov sen rep pres st mt ft vs cf viz
+        mr mrs ms messrs dr prof rev hon gen col maj capt cmdr lt sgt gov sen rep pres st mt ft
         """)
+
+    private static let beforeWords = words("vs cf viz e.g i.e")
 
     private static let beforeNumbers = words(
         """
@@ -44,7 +48,7 @@ enum Abbreviations {
 
     private static let others = words(
         """
-        co inc ltd corp llc bros etc al jr sr esq e.g i.e eg ie approx est dept univ assn ave blvd rd ph.d m.d \
+        co inc ltd corp llc bros etc al jr sr esq eg ie approx est dept univ assn ave blvd rd ph.d m.d \
         b.a m.a b.c a.d ca resp min max incl excl ed eds
         """)
 
