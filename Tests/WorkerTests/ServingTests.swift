@@ -1,6 +1,5 @@
 import Glibc
 import Protocol
-import Synchronization
 import Testing
 
 @testable import Worker
