@@ -44,14 +44,18 @@ enum WorkerCommand {
     }
 
     private static func dispatch(_ arguments: [String]) throws -> Int32 {
-        guard let first = arguments.first, first != "--help", first != "-h" else {
-            guard arguments.isEmpty else { return self.showHelp(arguments) }
-            return try ServeCommand.run(arguments)
-        }
-        if first == "--version" { return try self.showVersion(arguments) }
-        if first.hasPrefix("-") { return try ServeCommand.run(arguments) }
+        guard let first = arguments.first else { return try ServeCommand.run([]) }
         let rest = Array(arguments.dropFirst())
-        if WorkerIdentifier.isFirstWord(first) { return try ServeCommand.run(rest, workerID: first) }
+        switch first {
+        case "--help", "-h": return self.showHelp(rest)
+        case "--version": return self.showVersion()
+        case _ where first.hasPrefix("-") || WorkerIdentifier.isFirstWord(first):
+            return try ServeCommand.run(arguments)
+        default: return try self.run(command: first, rest)
+        }
+    }
+
+    private static func run(command first: String, _ rest: [String]) throws -> Int32 {
         guard let command = Command(rawValue: first) else {
             let known = Command.allCases.map(\.rawValue) + [WorkerIdentifier.fallback]
             let hint = NearestName.find(first, in: known).map { "; did you mean `\($0)`?" }
@@ -62,7 +66,7 @@ enum WorkerCommand {
         case .index: return try IndexCommand.run(rest)
         case .query: return try QueryCommand.run(rest)
         case .eval: return try EvaluateCommand.run(rest)
-        case .version: return try self.showVersion(rest)
+        case .version: return self.showVersion()
         case .help: return self.showHelp(rest)
         }
     }
@@ -78,7 +82,7 @@ enum WorkerCommand {
         return ExitCode.done
     }
 
-    private static func showVersion(_ arguments: [String]) throws -> Int32 {
+    private static func showVersion() -> Int32 {
         Console.result("worker \(ProductVersion.text)")
         return ExitCode.done
     }

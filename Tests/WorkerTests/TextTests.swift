@@ -93,6 +93,7 @@ import Testing
         ("See Fig. 3 for it. It is e.g. this.", ["See Fig. 3 for it.", "It is e.g. this."]),
         ("- one\n- two. Three\n- four", ["- one", "- two.", "Three", "- four"]),
         ("Über. Äpfel. Ende", ["Über.", "Äpfel.", "Ende"]),
+        ("It takes 5 ms. Ms. Smith waits, e.g. Then.", ["It takes 5 ms.", "Ms. Smith waits, e.g. Then."]),
         ("It exits `0`. Then it stops.", ["It exits `0`.", "Then it stops."]),
     ])
     func splitsProse(text: String, sentences: [String]) {

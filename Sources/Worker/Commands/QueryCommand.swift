@@ -66,18 +66,15 @@ enum QueryCommand {
 
     /// The answer, then where its sentences stand, then what else was found.
     private static func text(_ result: ExecuteResult) -> String {
-        var lines = [result.answer?.text ?? "", ""]
-        for citation in result.answer?.citations ?? [] {
+        let citations = (result.answer?.citations ?? []).map { citation in
             let chunk = result.chunks[citation.chunk]
             let start = chunk.start + citation.range.lowerBound
             let end = chunk.start + citation.range.upperBound
-            lines.append("[\(citation.number)] \(self.place(of: chunk)), bytes \(start) to \(end)")
+            return "[\(citation.number)] \(self.place(of: chunk)), bytes \(start) to \(end)"
         }
-        lines.append("")
-        for chunk in result.chunks {
-            lines.append("\(chunk.rank). \(self.place(of: chunk))  \(chunk.hit.score)")
-        }
-        return lines.joined(separator: "\n")
+        let retrieved = result.chunks.map { "\($0.rank). \(self.place(of: $0))  \($0.hit.score)" }
+        let paragraphs = [[result.answer?.text ?? ""], citations, retrieved]
+        return paragraphs.filter { !$0.isEmpty }.map { $0.joined(separator: "\n") }.joined(separator: "\n\n")
     }
 
     private static func place(of chunk: RetrievedChunk) -> String {

@@ -18,14 +18,16 @@ enum ServeCommand {
         .value("--config", "FILE"), .value("--worker-id", "ID"), .value("--index", "DIR"),
     ]
 
-    /// - Parameter workerID: the id that stood as first word; nil when there was none.
-    static func run(_ arguments: [String], workerID: String? = nil) throws -> Int32 {
+    static func run(_ arguments: [String]) throws -> Int32 {
         let arguments = try CommandArguments(arguments, options: self.options)
         if arguments.asksForHelp {
             Console.result(self.help)
             return ExitCode.done
         }
-        if let word = arguments.words.first { throw UsageError("unexpected argument \(word)") }
+        let workerID = arguments.words.first { WorkerIdentifier.isFirstWord($0) }
+        if let word = arguments.words.first(where: { $0 != workerID }) ?? arguments.words.dropFirst().first {
+            throw UsageError("unexpected argument \(Excerpt.escaped(word))")
+        }
         let settings = try ServeSettings(arguments, workerID: workerID, environment: ProcessEnvironment())
         let descriptors = try StandardDescriptors()
         let output = OutputBuffer(descriptor: descriptors.output) {

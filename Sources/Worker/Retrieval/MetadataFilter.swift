@@ -5,8 +5,8 @@ import Protocol
 ///     {"year": {"$gte": 1960, "$lt": 1970}, "$or": [{"kind": "report"}, {"tags": "nasa"}]}
 ///
 /// All members of an object must hold. A bare value means `$eq`. A field that holds a list satisfies a
-/// condition when one of its elements does; `$ne` and `$nin` would be true of almost everything then, so `$ne`
-/// asks that none be equal. A field that is not there is equal to null only.
+/// condition when one of its elements does; only `$ne` asks it of all of them. A field that is not there is equal to
+/// null and to nothing else.
 indirect enum MetadataFilter: Equatable {
     enum Comparison: String, CaseIterable {
         case equal = "$eq"

@@ -1,5 +1,4 @@
 import Protocol
-import Synchronization
 
 /// What was asked of this worker and how it went, by method; all of it measured here.
 final class CallMetrics: Sendable {
@@ -19,11 +18,11 @@ final class CallMetrics: Sendable {
 
     /// Methods that get figures of their own; any other name a client thinks up is `other`.
     private let methods: Set<String>
-    private let state: Mutex<State>
+    private let state: Locked<State>
 
     init(methods: some Sequence<String>, now: MonotonicClock) {
         self.methods = Set(methods)
-        self.state = Mutex(State(since: now))
+        self.state = Locked(State(since: now))
     }
 
     func record(_ method: String, milliseconds: Double, isError: Bool) {

@@ -1,6 +1,5 @@
 import Glibc
 import Protocol
-import Synchronization
 
 /// The calls that run or wait for a free slot. Whoever takes a call out of the table answers it, so that
 /// every call is answered once: by its task, by a cancel, or at the end.
@@ -27,7 +26,7 @@ final class CallTable: Sendable {
         var isDraining = false
     }
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let slots: Int
     private let waitingLimit: Int
     private let idle = Signal()

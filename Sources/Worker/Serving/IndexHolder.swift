@@ -1,5 +1,3 @@
-import Synchronization
-
 /// The index that requests are answered from, and its replacement when a new one is published.
 ///
 /// A request keeps the index it began with; the last to let go of an old one unmaps it.
@@ -17,7 +15,7 @@ final class IndexHolder: Sendable {
 
     /// nil when no index is configured.
     let directory: IndexDirectory?
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let onChange: @Sendable (SearchIndex?) -> Void
 
     /// - Parameter onChange: called when another index has come into force after the first look.

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 /// The worker's output: whole messages from any thread, in one stream.
 ///
@@ -14,7 +13,7 @@ final class OutputBuffer: Sendable {
     /// Unwritten bytes beyond which the reader of requests should wait.
     static let highWatermark = 8 << 20
 
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let descriptor: Int32
     private let onBrokenPipe: @Sendable () -> Void
 

@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Where the answer of a call goes.
 enum ReplyTarget: Sendable {
     /// A line of its own.
@@ -23,12 +21,12 @@ final class BatchReply: Sendable {
         var awaited: Int
     }
 
-    private let state: Mutex<State>
+    private let state: Locked<State>
     private let output: OutputBuffer
 
     /// - Parameter calls: how many answers there will be, notifications not counted.
     init(calls: Int, output: OutputBuffer) {
-        self.state = Mutex(State(awaited: calls))
+        self.state = Locked(State(awaited: calls))
         self.output = output
     }
 

@@ -17,12 +17,18 @@ struct WorkerCapabilities {
             .init("idempotent", methods),
             .init("streaming", false),
             .init("cancel", true),
-            .init("cache_epoch", .string(index.map { "index-\($0.generation)" } ?? "no-index")),
+            .init("cache_epoch", .string(Self.cacheEpoch(index))),
         ]
         if let embedder = index?.settings.embedder {
             members.append(.init("embedding_model", .string(embedder)))
         }
         return .object(members)
+    }
+
+    /// Changes with everything that an answer depends on: the index, and the program that reads it.
+    private static func cacheEpoch(_ index: SearchIndex?) -> String {
+        guard let index else { return "no-index" }
+        return "index-\(index.generation)-\(ProductVersion.text)"
     }
 
     /// The notification `worker.capabilities`, without its line end.
