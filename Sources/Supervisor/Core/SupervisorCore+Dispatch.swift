@@ -245,7 +245,7 @@ extension SupervisorCore {
         self.candidates.removeAll(keepingCapacity: true)
         let needsLatency = self.configuration.loadBalancer.strategy == .performanceBased
         for slot in self.pools[pool].slots.indices {
-            guard let token = self.pools[pool].slots[slot].process, self.workers[token].life.isReady else {
+            guard let token = self.pools[pool].slots[slot].process, self.workers[token].takesCalls else {
                 continue
             }
             let inFlight = self.requests.inFlight(on: token)

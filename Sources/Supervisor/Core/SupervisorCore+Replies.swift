@@ -150,7 +150,7 @@ extension SupervisorCore {
     private func hasAnotherWorker(than worker: WorkerToken) -> Bool {
         self.pools[self.workers[worker].pool].slots.contains { slot in
             guard let process = slot.process else { return false }
-            return process != worker && self.workers[process].life.isReady
+            return process != worker && self.workers[process].takesCalls
         }
     }
 

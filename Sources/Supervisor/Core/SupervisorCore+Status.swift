@@ -62,7 +62,7 @@ extension SupervisorCore {
     }
 
     func isReady(_ slot: WorkerSlot) -> Bool {
-        slot.process.map { self.workers[$0].life.isReady } ?? false
+        slot.process.map { self.workers[$0].takesCalls } ?? false
     }
 
     /// What is wrong with a slot, in a sentence; nil when nothing is.

@@ -115,6 +115,7 @@ extension SupervisorCore {
         self.settleCalls(of: worker, exit, &effects)
         self.removeTimer(.life, Int(worker.index))
         self.removeTimer(.health, Int(worker.index))
+        self.removeTimer(.cutOff, Int(worker.index))
         switch process.role {
         case .preparing:
             self.workers.remove(worker)
@@ -366,19 +367,31 @@ extension SupervisorCore {
         self.perform(self.workers[worker].life.retire(.startTimeout, isIdle: true), worker, &effects)
     }
 
+    /// How long a worker whose pipe has ended may take to end itself: a dying process closes its pipes a moment
+    /// before it can be seen to be dead, and then it crashed.
+    private static let exitMargin = Nanoseconds.milliseconds(100)
+
     /// Its stdin does not take what it is sent: nothing can reach it any more.
-    mutating func inputFailed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
-        self.replace(worker, .stdinClosed, &effects)
-        self.loseCalls(of: worker, &effects)
-    }
+    mutating func inputFailed(_ worker: WorkerToken) { self.cutOff(worker, .stdinClosed) }
 
     /// It closed its stdout: nothing can come from it any more.
-    mutating func outputClosed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
-        guard self.workers.contains(worker), self.workers[worker].role == .serving else { return }
+    mutating func outputClosed(_ worker: WorkerToken) { self.cutOff(worker, .stdoutClosed) }
+
+    private mutating func cutOff(_ worker: WorkerToken, _ reason: DepartureReason) {
+        guard self.workers.contains(worker), self.workers[worker].role == .serving,
+            self.workers[worker].cutOff == nil
+        else { return }
+        self.workers[worker].cutOff = reason
+        self.setTimer(.cutOff, Int(worker.index), after: Self.exitMargin)
+    }
+
+    /// It was cut off and lives on: it is replaced, and its calls need not wait for its end.
+    mutating func cutOffTimerFired(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        guard let reason = self.workers[worker].cutOff else { return }
         if self.workers[worker].life.state == .starting {
-            self.perform(self.workers[worker].life.retire(.stdoutClosed, isIdle: true), worker, &effects)
+            self.perform(self.workers[worker].life.terminate(reason), worker, &effects)
         } else {
-            self.replace(worker, .stdoutClosed, &effects)
+            self.replace(worker, reason, &effects)
             self.loseCalls(of: worker, &effects)
         }
     }

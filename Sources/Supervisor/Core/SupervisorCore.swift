@@ -86,6 +86,8 @@ extension SupervisorCore {
         case life
         /// The next health check of a worker, or the next question of one that is starting.
         case health
+        /// How long a worker whose pipe has ended may take to be gone.
+        case cutOff
         case slotRestart
         case prepareRetry
         case outputStall
@@ -135,6 +137,8 @@ extension SupervisorCore {
             if let worker = self.workers.token(at: index) { self.lifeTimerFired(worker, &effects) }
         case .health:
             if let worker = self.workers.token(at: index) { self.healthTimerFired(worker, &effects) }
+        case .cutOff:
+            if let worker = self.workers.token(at: index) { self.cutOffTimerFired(worker, &effects) }
         case .slotRestart:
             self.slotRestartFired(index / Self.slotStride, index % Self.slotStride, &effects)
         case .prepareRetry:

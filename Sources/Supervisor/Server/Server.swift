@@ -106,7 +106,7 @@ final class Server {
             case .spawnFailed(let worker, let reason):
                 self.core.spawnFailed(worker, reason: reason, &self.effects)
             case .inputFailed(let worker):
-                if self.effects.worker(worker) != nil { self.core.inputFailed(worker, &self.effects) }
+                if self.effects.worker(worker) != nil { self.core.inputFailed(worker) }
             case .outputWaits(let token):
                 if self.effects.connection(token) != nil { self.core.outputWaits(for: token) }
             case .disconnected(let token):
@@ -304,7 +304,7 @@ extension Server {
             if let frame = worker.decoder.finish() {
                 self.take(frame, UnsafeRawBufferPointer(start: nil, count: 0), from: worker)
             }
-            self.core.outputClosed(worker.token, &self.effects)
+            self.core.outputClosed(worker.token)
             return false
         }
     }

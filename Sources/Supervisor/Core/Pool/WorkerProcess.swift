@@ -25,6 +25,8 @@ struct WorkerProcess {
     /// Whether a call succeeded since the last health check fell due.
     var succeededSinceCheck = false
     var latency = PeakLatency()
+    /// One of its pipes has ended: it gets no more calls, whether it dies now or not.
+    var cutOff: DepartureReason?
     private var noiseWindow = NoiseWindow()
 
     init(pool: Int, slot: Int, role: SpawnRequest.Role, id: String, startedAt: Instant) {
@@ -34,6 +36,9 @@ struct WorkerProcess {
         self.id = id
         self.startedAt = startedAt
     }
+
+    /// Whether it may be given calls.
+    var takesCalls: Bool { self.life.isReady && self.cutOff == nil }
 
     mutating func adopt(_ capabilities: Capabilities, cap: Int?) {
         self.capabilities = capabilities
