@@ -22,6 +22,13 @@ enum ServeCommand {
             let listener = try UnixListener.open(configuration.socket, path: path)
             let log = try LogWriter(configuration.logging)
             if let warning { log.write(warning) }
+            if !configuration.keysWithoutEffect.isEmpty {
+                let keys = configuration.keysWithoutEffect.joined(separator: ", ")
+                log.write(
+                    LogRecord(
+                        level: .warning, event: "configuration.without_effect",
+                        fields: [("keys", .string(keys))]))
+            }
             let spawner = ProcessSpawner(originalFileLimit: files.original)
             let launcher = WorkerLauncher(
                 pools: configuration.pools, environment: environment, cookie: cookie, spawner: spawner)

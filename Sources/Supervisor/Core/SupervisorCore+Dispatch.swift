@@ -87,11 +87,20 @@ extension SupervisorCore {
         return patience == 0 ? deadline : min(deadline, self.now.advanced(by: patience))
     }
 
+    /// Bytes that may wait for a worker before it gets more notifications: they take no slot, so that nothing else
+    /// bounds what a worker that stopped reading is sent.
+    private static let notificationBacklog = 1 << 20
+
     /// Sends queued calls to workers while there are both.
     mutating func dispatch(_ pool: Int, _ effects: inout some SupervisorEffects) {
         while let request = self.requests.firstQueued(in: pool) {
             let avoided = self.requests[request].avoided
             guard let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true) else { return }
+            if self.requests[request].isNotification,
+                effects.inputBacklog(of: worker) > Self.notificationBacklog
+            {
+                return  // it waits, and expires if it must
+            }
             self.send(request, to: worker, &effects)
         }
     }

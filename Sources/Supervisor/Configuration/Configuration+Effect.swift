@@ -1,0 +1,19 @@
+extension Configuration {
+    /// Keys that were set and that this version checks but does not act on. An operator is told at the start:
+    /// a limit that is believed in and does not hold is worse than none.
+    var keysWithoutEffect: [String] {
+        let standard = Configuration()
+        var keys: [String] = []
+        if self.controlSocket != nil { keys.append("control_socket") }
+        if self.recycle != standard.recycle { keys.append("recycle") }
+        if self.scaling != standard.scaling { keys.append("scaling") }
+        if self.cache != standard.cache { keys.append("cache") }
+        if self.logging.rotateBytes != standard.logging.rotateBytes { keys.append("logging.rotate_bytes") }
+        if self.logging.keep != standard.logging.keep { keys.append("logging.keep") }
+        for (index, pool) in self.pools.enumerated() {
+            if pool.maxMemory != nil { keys.append("pools[\(index)].max_memory") }
+            if pool.maxWorkers != pool.minWorkers { keys.append("pools[\(index)].max_workers") }
+        }
+        return keys
+    }
+}
