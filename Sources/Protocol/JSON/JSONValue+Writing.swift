@@ -9,13 +9,6 @@ extension JSONValue {
     /// The document as one line of JSON.
     public var text: String { String(decoding: self.bytes, as: UTF8.self) }
 
-    /// The document over several lines, two spaces an indentation step, for people.
-    public var prettyText: String {
-        var output: [UInt8] = []
-        self.writePretty(to: &output, indentation: 0)
-        return String(decoding: output, as: UTF8.self)
-    }
-
     /// Appends the document as one line of JSON.
     public func write(to output: inout [UInt8]) {
         switch self {
@@ -41,38 +34,6 @@ extension JSONValue {
             }
             output.append(UInt8(ascii: "}"))
         }
-    }
-
-    private func writePretty(to output: inout [UInt8], indentation: Int) {
-        switch self {
-        case .array(let elements) where !elements.isEmpty:
-            Self.writeLines(elements, open: "[", close: "]", to: &output, indentation: indentation) {
-                $0.writePretty(to: &$1, indentation: indentation + 1)
-            }
-        case .object(let members) where !members.isEmpty:
-            Self.writeLines(members, open: "{", close: "}", to: &output, indentation: indentation) {
-                JSONText.append(string: $0.name, to: &$1)
-                $1.append(contentsOf: ": ".utf8)
-                $0.value.writePretty(to: &$1, indentation: indentation + 1)
-            }
-        default:
-            self.write(to: &output)
-        }
-    }
-
-    private static func writeLines<Item>(
-        _ items: [Item], open: String, close: String, to output: inout [UInt8], indentation: Int,
-        item: (Item, inout [UInt8]) -> Void
-    ) {
-        output.append(contentsOf: open.utf8)
-        for (index, element) in items.enumerated() {
-            output.append(contentsOf: (index == 0 ? "\n" : ",\n").utf8)
-            output.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * (indentation + 1)))
-            item(element, &output)
-        }
-        output.append(UInt8(ascii: "\n"))
-        output.append(contentsOf: repeatElement(UInt8(ascii: " "), count: 2 * indentation))
-        output.append(contentsOf: close.utf8)
     }
 }
 

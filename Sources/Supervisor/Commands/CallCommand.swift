@@ -23,7 +23,7 @@ enum CallCommand {
         if isRaw {
             Terminal.write(answer.bytes + [0x0A], to: 1)
         } else {
-            Terminal.print((answer.result ?? .null).prettyText)
+            Terminal.print(answer.indentedResult)
         }
     }
 

@@ -79,6 +79,18 @@ extension FileDescriptor {
         return retryingInterrupts { Glibc.poll(&poll, 1, milliseconds) } > 0
     }
 
+    /// Opens /dev/null in place of standard descriptors that are closed, so that no socket or pipe of ours gets
+    /// a number below 3, where a worker's own three would be put over it.
+    static func occupyStandardNumbers() {
+        while true {
+            let raw = open("/dev/null", O_RDWR)
+            guard raw >= 0, raw < 3 else {
+                if raw >= 3 { Glibc.close(raw) }
+                return
+            }
+        }
+    }
+
     /// The two ends of a new pipe; close-on-exec from birth.
     static func makePipe() throws(SystemError) -> Pipe {
         var ends: [Int32] = [-1, -1]

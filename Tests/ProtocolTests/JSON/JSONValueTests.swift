@@ -63,21 +63,6 @@ import Testing
         #expect(String(decoding: output, as: UTF8.self) == String(UInt64.max))
     }
 
-    @Test func writesIndentedForPeople() {
-        let value: JSONValue = ["a": [1, [:]], "b": [:], "c": []]
-        #expect(
-            value.prettyText == """
-                {
-                  "a": [
-                    1,
-                    {}
-                  ],
-                  "b": {},
-                  "c": []
-                }
-                """)
-    }
-
     @Test func knowsAWholeNumberHoweverItIsWritten() throws {
         for text in ["5", "5.0", "5e0", "0.5e1"] {
             #expect(try JSONValue(parsing: text).integerValue == 5)

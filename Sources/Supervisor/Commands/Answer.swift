@@ -1,0 +1,34 @@
+import Protocol
+
+/// A response, taken apart for a person.
+struct Answer {
+    let bytes: [UInt8]
+    let value: JSONValue
+
+    init(_ bytes: [UInt8]) throws(CommandFailure) {
+        self.bytes = bytes
+        do throws(JSONError) {
+            self.value = try JSONValue(parsing: bytes)
+        } catch {
+            throw .failed("the supervisor's answer is no JSON: \(error)")
+        }
+    }
+
+    var result: JSONValue? { self.value["result"] }
+
+    /// The result over several lines, its numbers and strings as they came.
+    var indentedResult: String {
+        self.bytes.withUnsafeBytes { bytes in
+            ParamsReader.value("result", in: bytes).map(JSONIndentation.text) ?? "null"
+        }
+    }
+
+    /// "Method not found: x (-32601, method_not_found)"; nil for a result.
+    var errorSentence: String? {
+        guard let error = self.value["error"] else { return nil }
+        let message = error["message"]?.stringValue ?? "an error without a message"
+        let code = error["code"]?.integerValue.map { "\($0)" } ?? "no code"
+        let reason = error["data"]?["reason"]?.stringValue.map { ", \(Excerpt.escaped($0))" } ?? ""
+        return "\(Excerpt.escaped(message, limit: Excerpt.lineBytes)) (\(code)\(reason))"
+    }
+}
