@@ -148,6 +148,7 @@ extension SupervisorCore {
             self.pools.indices.filter { self.pools[$0].serves(method) }
         }
         guard let first = matching.first else {
+            if incoming.withMethod(Self.isForEveryWorker) { return .pool(0) }
             return .refused(.methodNotFound(incoming.methodText, nearest: self.nearestMethod(incoming)))
         }
         guard self.techniquesAreDeclared, let technique = self.technique(of: incoming) else {
@@ -163,6 +164,11 @@ extension SupervisorCore {
         if let offering { return .pool(offering) }
         let known = matching.flatMap { self.pools[$0].techniques ?? [] }
         return .refused(Self.noWorker(forTechnique: technique, known: known))
+    }
+
+    /// What every worker answers, whatever methods its pool is for.
+    private static func isForEveryWorker(_ method: UnsafeRawBufferPointer) -> Bool {
+        method.elementsEqual("health.check".utf8) || method.elementsEqual("metrics.get".utf8)
     }
 
     private func nearestMethod(_ incoming: IncomingRequest) -> String? {

@@ -6,6 +6,14 @@ extension SupervisorCore {
     mutating func workerWrote(
         _ line: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
+        guard self.workers[worker].role == .serving else {
+            return effects.log(
+                .info, "prepare.stdout",
+                [
+                    "worker_id": .string(self.workers[worker].id),
+                    "line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
+                ])
+        }
         self.take(WorkerMessage.scan(line, limits: self.limits.messages), line, worker, &effects)
     }
 
