@@ -34,6 +34,7 @@ enum SupervisorCommand {
         case "status": try StatusCommand.run(arguments)
         case "call": try CallCommand.run(arguments)
         case "stop": try StopCommand.run(arguments)
+        case "check": try CheckCommand.run(arguments)
         case "version": VersionCommand.run()
         case "help": try HelpCommand.run(arguments)
         case let name: preconditionFailure("command \(name) has a syntax and no code")

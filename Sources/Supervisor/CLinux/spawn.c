@@ -107,10 +107,10 @@ int clinux_peer(int socket, struct clinux_peer *peer) {
     return 0;
 }
 
-int clinux_reap(int pidfd, int *code, int *signaled) {
+static int wait_for(int pidfd, int options, int *code, int *signaled) {
     siginfo_t info;
     memset(&info, 0, sizeof info);
-    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG)) {
+    while (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | options)) {
         if (errno != EINTR) return -errno;
     }
     if (info.si_pid == 0) return 0;
@@ -118,5 +118,9 @@ int clinux_reap(int pidfd, int *code, int *signaled) {
     *signaled = info.si_code != CLD_EXITED;
     return 1;
 }
+
+int clinux_reap(int pidfd, int *code, int *signaled) { return wait_for(pidfd, 0, code, signaled); }
+
+int clinux_peek(int pidfd, int *code, int *signaled) { return wait_for(pidfd, WNOWAIT, code, signaled); }
 
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name); }

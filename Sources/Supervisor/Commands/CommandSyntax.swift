@@ -54,7 +54,7 @@ struct CommandSyntax: Sendable {
 // MARK: - The commands
 
 extension CommandSyntax {
-    static let all = [Self.serve, .status, .call, .stop, .version, .help]
+    static let all = [Self.serve, .status, .call, .stop, .check, .version, .help]
 
     private static let socket = Option.value(
         "socket", "PATH", "the supervisor's socket ($SUPERVISOR_SOCKET, else the default places)")
@@ -93,6 +93,10 @@ extension CommandSyntax {
     static let stop = CommandSyntax(
         "stop", "Drain and stop the supervisor.",
         options: [.flag("wait", "return when every process has exited"), Self.socket])
+
+    static let check = CommandSyntax(
+        "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",
+        trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker"))
 
     static let version = CommandSyntax("version", "Print the version.")
 

@@ -5,7 +5,7 @@ import Testing
     /// Computed: LeakSanitizer takes what a global tree holds for lost.
     static var documents: [(String, JSONValue)] {
         [
-            ("null", nil), ("true", true), ("'x'", "x"), ("\"x'y\"", "x'y"), ("'x\"y'", "x\"y"), ("[]", []),
+            ("null", .null), ("true", true), ("'x'", "x"), ("\"x'y\"", "x'y"), ("'x\"y'", "x\"y"), ("[]", []),
             ("{}", [:]),
             ("[1,]", [1]), ("{a:1,}", ["a": 1]), ("{'a':1,\"b\":2,c:3}", ["a": 1, "b": 2, "c": 3]),
             ("// c\n{a:/* x\n*/1}// end", ["a": 1]), ("/**/[/***/1/* * / **/]/*\n*/", [1]),

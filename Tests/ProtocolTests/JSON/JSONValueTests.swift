@@ -44,7 +44,7 @@ import Testing
     }
 
     @Test func writesOneLine() throws {
-        let value: JSONValue = ["a": ["x\ny\r\u{2028}", 1.5, nil, true], "é\"\\\u{1}": [:]]
+        let value: JSONValue = ["a": ["x\ny\r\u{2028}", 1.5, .null, true], "é\"\\\u{1}": [:]]
         #expect(
             value.text == "{\"a\":[\"x\\ny\\r\u{2028}\",1.5,null,true],\"é\\\"\\\\\\u0001\":{}}")
     }

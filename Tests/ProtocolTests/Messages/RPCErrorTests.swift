@@ -23,7 +23,7 @@ import Testing
         let error = RPCError.invalidRequest(.tooDeep)
         #expect(
             error.value(requestID: nil)["data"] == [
-                "name": "Invalid Request", "reason": "too_deep", "request_id": nil, "retryable": false,
+                "name": "Invalid Request", "reason": "too_deep", "request_id": .null, "retryable": false,
             ])
     }
 

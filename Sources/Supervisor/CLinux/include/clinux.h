@@ -70,6 +70,9 @@ pid_t clinux_fork(void);
 /// still runs, -errno otherwise. `code` is an exit code or, when `signaled` is not 0, a signal.
 int clinux_reap(int pidfd, int *code, int *signaled);
 
+/// The same, but the child stays to be reaped.
+int clinux_peek(int pidfd, int *code, int *signaled);
+
 /// The name of this process in ps and top, at most 15 bytes.
 void clinux_set_name(const char *name);
 
