@@ -123,6 +123,15 @@ import Testing
         #expect(metadata["explain"]?["k"] == 60.0)
     }
 
+    @Test func takesTheFirstSentenceUnderAHeadingThatAsksTheSame() throws {
+        let text =
+            "# Tool\n\n## Installation\n\nRun `make` in the folder that you unpacked. It takes a minute.\n\n## Use\n\nType it."
+        let small = try SmallIndex([MarkdownDocument.document(source: "a.md", bytes: Array(text.utf8))])
+        let parameters = try ExecuteParameters(["technique": "bm25", "query": "How do I install it?"])
+        let result = try QuestionAnswering(parameters: parameters, index: small.index).run(since: .now) {}
+        #expect(result.answer?.text == "Run `make` in the folder that you unpacked. [1]")
+    }
+
     @Test func doesNotRepeatItself() throws {
         let small = try SmallIndex(texts: [
             "The red fox jumps over the fence.", "A red fox jumps over the fence!",

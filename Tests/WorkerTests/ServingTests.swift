@@ -260,21 +260,43 @@ struct ServedIndex {
     @Test func countsByMethodAndForgetsOnReset() {
         let start = MonotonicClock(nanoseconds: 0)
         let metrics = CallMetrics(methods: ["ping"], now: start)
-        metrics.record("ping", milliseconds: 2, isError: false)
-        metrics.record("ping", milliseconds: 4, isError: true)
-        metrics.record("nonsense", milliseconds: 1, isError: true)
+        metrics.record("ping", milliseconds: 2, isError: false, now: start)
+        metrics.record("ping", milliseconds: 4, isError: true, now: start)
+        metrics.record("nonsense", milliseconds: 1, isError: true, now: start)
         let report = metrics.report(
-            workerID: "w", timeRange: "5m", reset: true, now: start.adding(milliseconds: 3_000))
+            workerID: "w", timeRange: nil, reset: true, now: start.adding(milliseconds: 3_000))
         #expect(report["total_requests"] == 3)
         #expect(report["total_errors"] == 2)
         #expect(report["by_type"]?["ping"]?["avg_time_ms"] == 3.0)
         #expect(report["by_type"]?["other"]?["count"] == 1)
-        #expect(report["window"] == ["requested": "5m", "since": "start", "seconds": 3.0])
+        #expect(report["window"] == ["time_range": .null, "since": "start", "seconds": 3.0])
         let second = metrics.report(
             workerID: "w", timeRange: nil, reset: false, now: start.adding(milliseconds: 4_000))
         #expect(second["total_requests"] == 0)
         #expect(second["window"]?["since"] == "reset")
         #expect(metrics.totals == (3, 2))
+    }
+
+    @Test func countsWhatLiesInTheRange() {
+        let start = MonotonicClock(nanoseconds: 0)
+        let metrics = CallMetrics(methods: ["ping"], now: start)
+        // One call a minute for eight days.
+        let minutes: Int64 = 8 * 24 * 60
+        for minute in 0..<minutes {
+            let now = start.adding(milliseconds: minute * 60_000)
+            metrics.record("ping", milliseconds: 1, isError: false, now: now)
+        }
+        let now = start.adding(milliseconds: minutes * 60_000 - 1)
+        for range in MetricsTimeRange.allCases {
+            let report = metrics.report(workerID: "w", timeRange: range, reset: false, now: now)
+            let count = report["total_requests"]?.integerValue ?? 0
+            let wanted = range.seconds / 60
+            #expect((wanted...wanted + (wanted > 60 ? 60 : 1)).contains(count), "\(range)")
+            #expect(report["window"]?["since"] == "time_range")
+        }
+        #expect(
+            metrics.report(workerID: "w", timeRange: nil, reset: false, now: now)["total_requests"]?
+                .integerValue == minutes)
     }
 
     @Test(arguments: [

@@ -24,7 +24,7 @@ struct ExtractiveAnswer {
         var sentences = 3
         /// Words at most; nil: as many as the sentences have.
         var maximumWords: Int?
-        /// The share of the query's weight that the best sentence must hold, or there is no answer.
+        /// The share of the query's weight that a sentence must hold to be an answer at all.
         var leastCoverage = 0.3
         /// A further sentence must be at least this good, compared with the best.
         var leastShare = 0.55
@@ -35,9 +35,10 @@ struct ExtractiveAnswer {
     ///   - weights: the query's terms and what each is worth (its inverse document frequency).
     init(_ chunks: [RetrievedChunk], weights: [String: Double], options: Options = Options()) {
         var scorer = SentenceScorer(weights: weights)
-        var candidates = scorer.candidates(in: chunks)
-        candidates.sort { $0.score > $1.score }
-        guard let best = candidates.first, best.coverage >= options.leastCoverage else {
+        let candidates = scorer.candidates(in: chunks)
+            .filter { $0.coverage >= options.leastCoverage }
+            .sorted { $0.score > $1.score }
+        guard let best = candidates.first else {
             self.text = Self.nothingRelevant
             return
         }

@@ -30,24 +30,31 @@ struct SentenceScorer {
     mutating func candidates(in chunks: [RetrievedChunk]) -> [Candidate] {
         var candidates: [Candidate] = []
         for (number, chunk) in chunks.enumerated() {
-            let headings = self.terms.find(in: Array((chunk.title + "\n" + chunk.section).utf8)).terms
-            for unit in TextUnits.split(chunk.content, format: chunk.format) {
-                guard unit.kind == .sentence || unit.kind == .tableRow else { continue }
-                let range = Self.withoutMarker(chunk.content, unit.range)
-                let found = self.terms.find(in: chunk.content, range: range)
-                guard found.terms != 0 else { continue }
-                let own = self.terms.weight(of: found.terms)
-                let fromHeadings = self.terms.weight(of: headings & ~found.terms)
-                let coverage = (own + Self.headingShare * fromHeadings) / self.terms.total
-                let form = unit.kind == .tableRow ? Self.tableRowShare : 1
-                candidates.append(
-                    Candidate(
-                        chunk: number, range: range, coverage: coverage,
-                        score: coverage * form * Self.form(words: found.words, rank: number),
-                        matched: found.terms))
-            }
+            self.rate(chunk, rank: number, into: &candidates)
         }
         return candidates
+    }
+
+    private mutating func rate(_ chunk: RetrievedChunk, rank: Int, into candidates: inout [Candidate]) {
+        let headings = self.terms.find(in: Array((chunk.title + "\n" + chunk.section).utf8)).terms
+        var isFirst = true
+        for unit in TextUnits.split(chunk.content, format: chunk.format) {
+            guard unit.kind == .sentence || unit.kind == .tableRow else { continue }
+            let range = Self.withoutMarker(chunk.content, unit.range)
+            let found = self.terms.find(in: chunk.content, range: range)
+            // Under "Installation", the first sentence answers how to install without saying the word.
+            let isLead = isFirst && headings != 0
+            isFirst = false
+            guard found.terms != 0 || isLead else { continue }
+            let own = self.terms.weight(of: found.terms)
+            let fromHeadings = self.terms.weight(of: headings & ~found.terms)
+            let coverage = (own + Self.headingShare * fromHeadings) / self.terms.total
+            let form = unit.kind == .tableRow ? Self.tableRowShare : 1
+            candidates.append(
+                Candidate(
+                    chunk: rank, range: range, coverage: coverage,
+                    score: coverage * form * Self.form(words: found.words, rank: rank), matched: found.terms))
+        }
     }
 
     /// What length and place leave of a sentence's worth.

@@ -2,15 +2,13 @@ import Protocol
 
 /// What was asked of this worker and how it went, by method; all of it measured here.
 final class CallMetrics: Sendable {
-    private struct MethodFigures {
-        var errors = 0
-        var latency = LatencyHistogram()
-    }
-
     private struct State {
-        var byMethod: [String: MethodFigures] = [:]
+        /// When the figures below begin.
         var since: MonotonicClock
         var wasReset = false
+        var all = MethodFigures()
+        var minutes = FigureRing(slotSeconds: 60, count: 60)
+        var hours = FigureRing(slotSeconds: 3_600, count: 7 * 24)
         /// Never reset: for the health check.
         var requests = 0
         var errors = 0
@@ -25,13 +23,14 @@ final class CallMetrics: Sendable {
         self.state = Locked(State(since: now))
     }
 
-    func record(_ method: String, milliseconds: Double, isError: Bool) {
+    func record(_ method: String, milliseconds: Double, isError: Bool, now: MonotonicClock = .now) {
         let name = self.methods.contains(method) ? method : "other"
         self.state.withLock { state in
             state.requests += 1
             state.errors += isError ? 1 : 0
-            state.byMethod[name, default: MethodFigures()].latency.record(milliseconds: milliseconds)
-            state.byMethod[name, default: MethodFigures()].errors += isError ? 1 : 0
+            state.all.record(name, milliseconds: milliseconds, isError: isError)
+            state.minutes.record(name, milliseconds: milliseconds, isError: isError, now: now)
+            state.hours.record(name, milliseconds: milliseconds, isError: isError, now: now)
         }
     }
 
@@ -40,32 +39,45 @@ final class CallMetrics: Sendable {
 
     /// The result of `metrics.get`.
     ///
+    /// Ranges up to an hour are made of minutes, longer ones of hours; `window` says what was covered.
+    ///
     /// - Parameters:
-    ///   - timeRange: the range that was asked for. Figures are kept since the start or the last reset only;
-    ///     `window` says what they cover.
+    ///   - timeRange: nil: since the start or the last reset.
     ///   - reset: forget the figures after reading them.
-    func report(workerID: String, timeRange: String?, reset: Bool, now: MonotonicClock) -> JSONValue {
+    func report(
+        workerID: String, timeRange: MetricsTimeRange?, reset: Bool, now: MonotonicClock
+    ) -> JSONValue {
         let taken = self.state.withLock { state -> State in
             let taken = state
             if reset {
-                state.byMethod = [:]
-                state.since = now
-                state.wasReset = true
+                state = State(
+                    since: now, wasReset: true, requests: taken.requests, errors: taken.errors)
             }
             return taken
         }
-        let requests = taken.byMethod.values.reduce(0) { $0 + $1.latency.count }
-        let errors = taken.byMethod.values.reduce(0) { $0 + $1.errors }
-        let methods = taken.byMethod.sorted { $0.key < $1.key }.map { name, figures in
-            JSONValue.Member(name, Self.json(figures))
+        var figures = taken.all
+        var start = taken.since
+        if let timeRange {
+            let ring = timeRange.seconds <= 3_600 ? taken.minutes : taken.hours
+            (figures, start) = ring.figures(ofLast: timeRange.seconds, now: now)
         }
+        let isWhole = timeRange == nil || start <= taken.since
         let window: JSONValue = [
-            "requested": .string(timeRange), "since": .string(taken.wasReset ? "reset" : "start"),
-            "seconds": .milliseconds(now.milliseconds(since: taken.since) / 1000),
+            "time_range": .string(timeRange?.rawValue),
+            "since": .string(isWhole ? (taken.wasReset ? "reset" : "start") : "time_range"),
+            "seconds": .milliseconds(now.milliseconds(since: max(start, taken.since)) / 1000),
         ]
+        return Self.json(figures, workerID: workerID, window: window)
+    }
+
+    private static func json(_ figures: MethodFigures, workerID: String, window: JSONValue) -> JSONValue {
+        let methods = figures.byMethod.sorted { $0.key < $1.key }.map { name, figures in
+            JSONValue.Member(name, self.json(figures))
+        }
         return [
-            "total_requests": .integer(requests), "total_errors": .integer(errors),
-            "error_rate": .double(Self.rate(errors, of: requests)), "by_type": .object(methods),
+            "total_requests": .integer(figures.requests), "total_errors": .integer(figures.errors),
+            "error_rate": .double(self.rate(figures.errors, of: figures.requests)),
+            "by_type": .object(methods),
             "worker_id": .string(workerID), "window": window,
         ]
     }
@@ -75,7 +87,7 @@ final class CallMetrics: Sendable {
         requests > 0 ? (Double(errors) / Double(requests) * 1e6).rounded() / 1e6 : 0
     }
 
-    private static func json(_ figures: MethodFigures) -> JSONValue {
+    private static func json(_ figures: MethodFigures.Figures) -> JSONValue {
         let latency = figures.latency
         return [
             "count": .integer(latency.count), "errors": .integer(figures.errors),
@@ -88,21 +100,43 @@ final class CallMetrics: Sendable {
     }
 }
 
+/// A span of time that `metrics.get` can be asked for.
+enum MetricsTimeRange: String, CaseIterable {
+    case minute = "1m"
+    case fiveMinutes = "5m"
+    case quarter = "15m"
+    case hour = "1h"
+    case sixHours = "6h"
+    case day = "24h"
+    case week = "7d"
+
+    var seconds: Int64 {
+        switch self {
+        case .minute: 60
+        case .fiveMinutes: 300
+        case .quarter: 900
+        case .hour: 3_600
+        case .sixHours: 21_600
+        case .day: 86_400
+        case .week: 604_800
+        }
+    }
+}
+
 /// The params of `metrics.get`.
 struct MetricsParameters: Equatable {
-    static let timeRanges = ["1m", "5m", "15m", "1h", "6h", "24h", "7d"]
-
-    var timeRange: String?
+    var timeRange: MetricsTimeRange?
     var reset = false
 
     init(_ params: JSONValue?) throws(RPCError) {
         guard let params else { return }
         let reader = try ParameterReader(params, path: "", known: ["time_range", "scope", "reset"])
-        self.timeRange = try reader.string("time_range")
-        if let timeRange, !Self.timeRanges.contains(timeRange) {
-            throw .parameter(
-                "time_range", expected: "one of \(Self.timeRanges.joined(separator: ", "))",
-                found: .string(timeRange))
+        if let name = try reader.string("time_range") {
+            guard let timeRange = MetricsTimeRange(rawValue: name) else {
+                let names = MetricsTimeRange.allCases.map(\.rawValue).joined(separator: ", ")
+                throw .parameter("time_range", expected: "one of \(names)", found: .string(name))
+            }
+            self.timeRange = timeRange
         }
         let scope = try reader.string("scope") ?? "worker"
         guard scope != "pool" else {

@@ -3,27 +3,36 @@
 /// Log-linear: each power of two of microseconds is split into 32 equal buckets, so that a quantile, taken in
 /// the middle of its bucket, is off by at most 1/64 (1.6 %). Below 32 µs each microsecond has its own.
 ///
+/// Only buckets that were hit take memory: a method's durations hit a few dozen.
+///
 ///     1000 µs = 0b1111101000, power 9, next five bits 11110 → bucket (9 − 4) · 32 + 30
 struct LatencyHistogram: Equatable {
     private static let subBuckets = 32
     private static let subBucketBits = 5
     /// 2^36 µs are 19 hours; longer counts as that.
-    private static let powers = 36
-    private static let bucketCount = (powers - subBucketBits + 2) * subBuckets
+    private static let longestMicroseconds = 0x1p36 - 1
 
     private(set) var count = 0
     private(set) var sum = 0.0
     private(set) var minimum = Double.infinity
     private(set) var maximum = 0.0
-    private var buckets: [UInt32] = []
+    private var buckets: [Int: Int] = [:]
 
     mutating func record(milliseconds: Double) {
-        if self.buckets.isEmpty { self.buckets = [UInt32](repeating: 0, count: Self.bucketCount) }
         self.count += 1
         self.sum += milliseconds
         self.minimum = min(self.minimum, milliseconds)
         self.maximum = max(self.maximum, milliseconds)
-        self.buckets[Self.bucket(of: milliseconds)] += 1
+        self.buckets[Self.bucket(of: milliseconds), default: 0] += 1
+    }
+
+    /// Adds what another has recorded.
+    mutating func merge(_ other: LatencyHistogram) {
+        self.count += other.count
+        self.sum += other.sum
+        self.minimum = min(self.minimum, other.minimum)
+        self.maximum = max(self.maximum, other.maximum)
+        self.buckets.merge(other.buckets) { $0 + $1 }
     }
 
     var average: Double { self.count > 0 ? self.sum / Double(self.count) : 0 }
@@ -35,8 +44,8 @@ struct LatencyHistogram: Equatable {
         guard self.count > 0 else { return 0 }
         let wanted = max(1, Int((share * Double(self.count)).rounded(.up)))
         var seen = 0
-        for (bucket, count) in self.buckets.enumerated() where count > 0 {
-            seen += Int(count)
+        for (bucket, count) in self.buckets.sorted(by: { $0.key < $1.key }) {
+            seen += count
             if seen >= wanted {
                 return min(max(Self.middle(of: bucket), self.minimum), self.maximum)
             }
@@ -45,7 +54,7 @@ struct LatencyHistogram: Equatable {
     }
 
     private static func bucket(of milliseconds: Double) -> Int {
-        let microseconds = UInt64(min(max(milliseconds * 1000, 0), 0x1p36 - 1))
+        let microseconds = UInt64(min(max(milliseconds * 1000, 0), self.longestMicroseconds))
         guard microseconds >= UInt64(self.subBuckets) else { return Int(microseconds) }
         let power = 63 - microseconds.leadingZeroBitCount
         let shift = power - self.subBucketBits
