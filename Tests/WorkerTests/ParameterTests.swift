@@ -90,10 +90,13 @@ import Testing
 }
 
 @Suite struct MetadataFilterTests {
-    static let fields = DocumentFields([
-        .init("year", 1962), .init("kind", "report"), .init("tags", ["nasa", "wing"]), .init("open", true),
-        .init("date", "1962-05-01"),
-    ])
+    static var fields: DocumentFields {
+        DocumentFields([
+            .init("year", 1962), .init("kind", "report"), .init("tags", ["nasa", "wing"]),
+            .init("open", true),
+            .init("date", "1962-05-01"),
+        ])
+    }
 
     @Test(arguments: [
         (#"{}"#, true),

@@ -9,17 +9,18 @@ struct DocumentSelection {
 
     /// The documents that a filter lets through.
     ///
-    /// - Complexity: O(documents), with their metadata parsed.
+    /// - Complexity: O(documents); their metadata are parsed when the filter asks for them.
     init(_ filter: MetadataFilter?, in index: SearchIndex) throws(IndexError) {
         guard let filter else {
             self = .all
             return
         }
+        let names = filter.fieldNames
         var isSelected: [Bool] = []
         isSelected.reserveCapacity(index.documents.count)
         for number in 0..<index.documents.count {
             let document = try index.documents.record(at: number)
-            isSelected.append(filter.matches(try DocumentFields(document, in: index)))
+            isSelected.append(filter.matches(try DocumentFields(names, of: document, in: index)))
         }
         self.isSelected = isSelected
     }
