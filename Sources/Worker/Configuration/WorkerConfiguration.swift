@@ -8,7 +8,7 @@ struct WorkerConfiguration: Equatable {
     var indexDirectory: String?
     /// `max_concurrency`; nil: by the number of processors.
     var maxConcurrency: Int?
-    /// `max_waiting`: calls that may wait for a free slot.
+    /// `max_waiting`: calls that are read while all slots are busy; beyond them reading pauses.
     var maxWaiting = 256
 
     /// Reads a file, strictly.

@@ -15,7 +15,8 @@ final class CallTable: Sendable {
         case start(Key)
         /// It starts when another has ended.
         case waits
-        case refused
+        /// There is no room: it was not taken.
+        case full
     }
 
     private struct State {
@@ -24,12 +25,15 @@ final class CallTable: Sendable {
         var waiting: [Key] = []
         var running = 0
         var isDraining = false
+        /// Whether somebody was told that there is no room.
+        var isRoomAwaited = false
     }
 
     private let state = Locked(State())
     private let slots: Int
     private let waitingLimit: Int
     private let idle = Signal()
+    private let room = Signal()
 
     init(slots: Int, waitingLimit: Int) {
         self.slots = slots
@@ -41,7 +45,8 @@ final class CallTable: Sendable {
     func admit(_ call: IncomingCall) -> Admission {
         self.state.withLock { state in
             guard state.running < self.slots || state.waiting.count < self.waitingLimit else {
-                return .refused
+                state.isRoomAwaited = true
+                return .full
             }
             state.lastNumber += 1
             let key = Key(number: state.lastNumber)
@@ -81,14 +86,20 @@ final class CallTable: Sendable {
     ///
     /// - Returns: the call that has waited longest; its slot is taken.
     func finish() -> Key? {
-        let (next, isIdle) = self.state.withLock { state -> (Key?, Bool) in
-            guard state.waiting.isEmpty else { return (state.waiting.removeFirst(), false) }
+        let (next, isIdle, hasRoom) = self.state.withLock { state -> (Key?, Bool, Bool) in
+            let hasRoom = state.isRoomAwaited
+            state.isRoomAwaited = false
+            guard state.waiting.isEmpty else { return (state.waiting.removeFirst(), false, hasRoom) }
             state.running -= 1
-            return (nil, state.running == 0 && state.isDraining)
+            return (nil, state.running == 0 && state.isDraining, hasRoom)
         }
+        if hasRoom { self.room.raise() }
         if isIdle { self.idle.raise() }
         return next
     }
+
+    /// After `full`: waits until a call has ended.
+    func waitForRoom() { self.room.wait() }
 
     /// Waits until nothing runs and nothing waits.
     ///
@@ -106,7 +117,7 @@ final class CallTable: Sendable {
     }
 }
 
-/// One thread tells another, once.
+/// One thread tells another.
 private final class Signal: @unchecked Sendable {
     // @unchecked: a POSIX semaphore is made to be shared; the pointer never changes.
     private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
@@ -119,6 +130,10 @@ private final class Signal: @unchecked Sendable {
     }
 
     func raise() { sem_post(self.semaphore) }
+
+    func wait() {
+        while sem_wait(self.semaphore) != 0, errno == EINTR {}
+    }
 
     func wait(milliseconds: Int64) {
         var until = timespec()

@@ -159,13 +159,13 @@ extension StdioServer {
             self.answer(call, withResult: result.bytes)
             return
         }
-        switch self.calls.admit(call) {
-        case .start(let key): self.perform(key)
-        case .waits: break
-        case .refused:
-            throw RPCError(
-                .workerOverloaded, reason: "queue_full", "The worker has as many calls as it can hold",
-                retryable: true, retryAfterMilliseconds: 100, workerID: self.service.workerID)
+        while true {
+            switch self.calls.admit(call) {
+            case .start(let key): return self.perform(key)
+            case .waits: return
+            // What is not read yet waits in the pipe: a filter loses nothing, however much it is given.
+            case .full: self.calls.waitForRoom()
+            }
         }
     }
 
