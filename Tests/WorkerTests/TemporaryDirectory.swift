@@ -7,9 +7,7 @@ final class TemporaryDirectory {
     let path: String
 
     init() throws {
-        var template = Array("/tmp/worker-tests-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError("make a directory", "/tmp") }
-        self.path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        self.path = try FileSystem.makeTemporaryDirectory(prefix: "worker-tests-")
     }
 
     deinit { Self.remove(self.path) }

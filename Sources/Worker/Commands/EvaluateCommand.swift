@@ -6,8 +6,8 @@ enum EvaluateCommand {
         worker eval DIR [--json]
 
         Measures every technique on a test collection in BEIR's layout: DIR/corpus.jsonl, DIR/queries.jsonl and
-        DIR/qrels/test.tsv. The index is made anew, in /tmp, and
-        removed. Measures are trec_eval's.
+        DIR/qrels/test.tsv. The index is made anew, in $TMPDIR or /tmp,
+        and removed. Measures are trec_eval's.
 
           --json    {technique: {ndcg_cut_10, map, recall_100, queries}}
         """

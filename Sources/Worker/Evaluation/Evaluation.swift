@@ -17,10 +17,14 @@ struct Evaluation {
         for document in collection.documents { builder.add(document) }
         let manifest = IndexManifest(paths: [collection.directory], files: [], settings: IndexSettings())
         let built = builder.finish(manifest: manifest)
-        let temporary = "/tmp/worker-eval-\(getpid())-\(built.generation)"
-        try FileSystem.write(built.parts, to: temporary)
+        let directory = try FileSystem.makeTemporaryDirectory(prefix: "worker-eval-")
+        let temporary = FileSystem.join(directory, "index")
         // The mapping keeps the file's content alive.
-        defer { unlink(temporary) }
+        defer {
+            unlink(temporary)
+            rmdir(directory)
+        }
+        try FileSystem.write(built.parts, to: temporary)
         let index = try SearchIndex(path: temporary)
         self.index = index
         self.identifiers = try (0..<index.documents.count).map { number in

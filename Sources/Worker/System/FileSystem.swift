@@ -149,6 +149,14 @@ enum FileSystem {
         }
     }
 
+    /// Makes a directory of a new name that only this user can enter, in $TMPDIR or /tmp.
+    static func makeTemporaryDirectory(prefix: String) throws(SystemError) -> String {
+        let parent = ProcessEnvironment()["TMPDIR"] ?? "/tmp"
+        var template = Array(self.join(parent, prefix + "XXXXXX").utf8CString)
+        guard mkdtemp(&template) != nil else { throw SystemError("make a directory in", parent) }
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
     /// Joins a path and what is below it: `docs/` and `a.md` are `docs/a.md`.
     static func join(_ path: String, _ name: String) -> String {
         path.hasSuffix("/") ? path + name : path + "/" + name

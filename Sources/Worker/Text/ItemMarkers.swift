@@ -2,9 +2,8 @@
 ///
 ///     1) The first item 2) The second item        • One • Two        a. One b. Two
 ///
-/// Numbers and letters count only when the text begins with the first of them and they go up by one, so
-/// that "in 5 days. 2. " and a stray "b." are left alone. At the start of a line they, and `-`, `*`, `+`,
-/// always begin an item.
+/// Numbers and letters count at the start of a line, as `-`, `*` and `+` do; inside a line only when they
+/// go on from the one before by one, so that "see 2. " and a stray "b. " are left alone.
 enum ItemMarkers {
     static func find(in bytes: [UInt8], range: Range<Int>) -> [Range<Int>] {
         var markers: [Range<Int>] = []
@@ -18,12 +17,11 @@ enum ItemMarkers {
                 index += 1
                 continue
             }
-            let isFirst = markers.isEmpty && isLineStart && expected == nil
             if let marker = self.bullet(bytes, at: index, end: range.upperBound, isLineStart: isLineStart) {
                 markers.append(marker)
                 index = marker.upperBound
             } else if let (ordinal, marker) = self.ordinal(bytes, at: index, end: range.upperBound),
-                isLineStart || ordinal == expected, isFirst || isLineStart || expected != nil
+                isLineStart || ordinal == expected
             {
                 markers.append(marker)
                 expected = ordinal.next
