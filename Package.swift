@@ -45,6 +45,7 @@ let package = Package(
         .testTarget(
             name: "IntegrationTests",
             dependencies: ["Supervisor", "Protocol", "CLinux"],
+            exclude: ["Fixtures"],
             swiftSettings: strict
         ),
     ]
