@@ -97,7 +97,7 @@ final class SupervisorProcess {
     /// Waits until the worker in a slot is as wanted.
     @discardableResult
     func waitForWorker(
-        _ slot: Int = 0, within seconds: Double = 10, _ what: String, _ isSo: (JSONValue) -> Bool
+        inSlot slot: Int = 0, within seconds: Double = 10, _ what: String, _ isSo: (JSONValue) -> Bool
     ) throws -> JSONValue {
         var last = JSONValue.null
         do {
