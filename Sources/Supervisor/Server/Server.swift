@@ -18,6 +18,7 @@ final class Server {
     private var listener: UnixListener?
     private var listenerRegistration: EventLoop<Source>.Registration?
     private var acceptsAgainAt: Instant?
+    private var guardianRegistration: EventLoop<Source>.Registration
     private let signals: SignalQueue
     private let cookie: String
     private let limits: Configuration.Limits
@@ -35,7 +36,8 @@ final class Server {
         self.cookie = cookie
         self.listenerRegistration = try loop.register(listener.descriptor, for: .reading, as: .listener)
         _ = try loop.register(signals.descriptor, for: .reading, as: .signals)
-        _ = try loop.register(effects.guardian.pidfd, for: .reading, as: .guardian)
+        self.guardianRegistration = try loop.register(
+            effects.guardian.pidfd, for: .reading, as: .guardian)
         self.listener = consume listener
         self.signals = signals
     }
@@ -74,9 +76,10 @@ final class Server {
         self.effects.flush()
     }
 
-    /// Waiting output is given a moment, then the socket file goes.
+    /// Waiting output is given a moment, the guardian sees to what is left, then the socket file goes.
     private func finish() {
         self.effects.flush()
+        self.effects.guardian.finish()
         self.effects.log(.info, "supervisor.stopped", ["pid": .integer(getpid())])
         self.effects.log.finish()
         if let listener = self.listener.take() { listener.close() }
@@ -132,12 +135,16 @@ final class Server {
     /// Somebody killed the guardian: a new one learns what the old one knew.
     private func replaceGuardian() {
         let old = self.effects.guardian
+        // Before the fork: the new one shares our descriptors for a moment, and what is shared stays ready when it
+        // is closed; then the new guardian would be taken for dead as well.
+        self.loop.deregister(old.pidfd, self.guardianRegistration)
         _ = ChildExit.reap(old.pidfd)
         self.effects.log(.error, "guardian.died", ["pid": .integer(old.pid)])
         do throws(SystemError) {
             let new = try Guardian(cookie: self.cookie)
             for group in self.effects.groups { new.groupStarted(group) }
-            _ = try self.loop.register(new.pidfd, for: .reading, as: .guardian)
+            self.guardianRegistration = try self.loop.register(
+                new.pidfd, for: .reading, as: .guardian)
             self.effects.guardian = new
         } catch {
             preconditionFailure("no guardian: \(error)")

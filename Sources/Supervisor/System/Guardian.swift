@@ -14,7 +14,8 @@ final class Guardian {
     let pid: Int32
     /// Readable when the guardian has ended.
     let pidfd: FileDescriptor
-    private let pipe: FileDescriptor
+    /// nil when it was told that all is over.
+    private var pipe: FileDescriptor?
     /// Records that did not fit into the pipe.
     private var pending: [Int32] = []
 
@@ -31,7 +32,7 @@ final class Guardian {
         guard pidfd >= 0 else { throw SystemError("pidfd_open") }
         self.pid = pid
         self.pidfd = FileDescriptor(owning: pidfd)
-        self.pipe = ends.writeEnd
+        self.pipe = .some(ends.writeEnd)
     }
 
     /// A group was started; it is named before anything can happen to us.
@@ -43,10 +44,20 @@ final class Guardian {
     private func tell(_ record: Int32) {
         self.pending.append(record)
         while let first = self.pending.first {
-            let written = withUnsafeBytes(of: first) { self.pipe.write($0) }
+            let written = withUnsafeBytes(of: first) { self.pipe?.write($0) }
             guard written == .bytes(MemoryLayout<Int32>.size) else { return }
             self.pending.removeFirst()
         }
+    }
+
+    /// How long a guardian may take to look for leftovers and end.
+    private static let patience = Nanoseconds.seconds(1)
+
+    /// The end of a graceful stop: lets it kill what fled from its group, and waits until it is gone.
+    func finish() {
+        if let pipe = self.pipe.take() { pipe.close() }
+        guard self.pidfd.wait(for: Self.patience) else { return }
+        _ = ChildExit.reap(self.pidfd)
     }
 }
 
