@@ -1,0 +1,199 @@
+import Glibc
+import Protocol
+import Testing
+
+@testable import Supervisor
+
+extension IntegrationTests {
+    /// Too much of something: noise, stderr, calls, connections, output that nobody takes.
+    @Suite(.timeLimit(.minutes(2)), .needsPython)
+    struct TooMuch {
+        // MARK: Workers that say too much
+
+        @Test func countsNoiseAndAnswersCalls() throws {
+            let supervisor = try SupervisorProcess(fixture: ["--banner", "3", "--noise", "2"])
+            let client = try supervisor.client()
+            for index in 0..<5 {
+                #expect(try client.call("echo", "[\(index)]")["result"] == [.integer(index)])
+            }
+            let worker = try supervisor.worker()
+            #expect(worker["noise_lines"] == 13)
+            #expect(worker["restarts"] == 0)
+            let lines = supervisor.records("worker.noise").map { $0["line"]?.stringValue ?? "" }
+            #expect(lines.contains { $0.contains("welcome to the fixture") })
+        }
+
+        @Test(arguments: [#"{"lines":300}"#, #"{"lines":3,"bytes":1000000}"#])
+        func recyclesAWorkerThatFloodsItsOutput(flood: String) throws {
+            let supervisor = try SupervisorProcess(workers: 2)
+            let client = try supervisor.client()
+            #expect(try client.call("noise", flood)["result"] == "noisy", "the call itself is answered")
+            let watch = Stopwatch()
+            try eventually("one was recycled") {
+                let workers = try supervisor.status()[path: "pools.0.workers"].arrayValue ?? []
+                return workers.contains { $0[path: "last_exit.reason"] == "stdout_noise" }
+            }
+            #expect(watch.seconds < 6)
+            #expect(try client.call("echo", "[1]")["result"] == [1])
+        }
+
+        @Test func replacesAWorkerThatClosesItsOutputAndLives() throws {
+            let supervisor = try SupervisorProcess()
+            let client = try supervisor.client()
+            let before = try supervisor.worker()["pid"]
+            let answer = try client.call("close_output")
+            #expect(answer.errorCode == 2001)
+            let worker = try supervisor.waitForWorker("it is replaced") {
+                $0["pid"] != before && $0["state"] == "ready"
+            }
+            #expect(worker["restarts"] == 1)
+            let replaced = try supervisor.waitForWorker("its end is told") { $0["last_exit"] != .null }
+            #expect(replaced[path: "last_exit.reason"] == "stdout_closed")
+        }
+
+        @Test func isNotHeldUpByTenMebibytesOfErrors() throws {
+            let supervisor = try SupervisorProcess(workers: 2)
+            let (loud, quiet) = (try supervisor.client(), try supervisor.client())
+            try loud.start("chatter", #"{"bytes":10485760}"#)
+            var slowest = 0.0
+            for _ in 0..<50 {
+                let watch = Stopwatch()
+                _ = try quiet.call("ping")
+                slowest = max(slowest, watch.milliseconds)
+            }
+            #expect(try loud.receiveJSON(within: 20)["result"] == "said")
+            print("10 MiB of stderr: the slowest of 50 pings took \(slowest) ms")
+            #expect(slowest < 500)
+        }
+
+        @Test func answersOthersWhileAWorkerReadsNothing() throws {
+            let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "50"])
+            let client = try supervisor.client()
+            _ = try client.call("stop_reading", #"{"ms":1500}"#)
+            let filler = String(repeating: "x", count: 20_000)
+            for _ in 0..<40 { try client.start("echo", "[\"\(filler)\"]") }
+            let watch = Stopwatch()
+            _ = try supervisor.client().call("ping")
+            #expect(watch.seconds < 0.5)
+            _ = try client.receiveAll(40)
+        }
+
+        // MARK: Clients that ask too much
+
+        @Test func pausesAClientThatReadsNothing() throws {
+            let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "16"])
+            let (slow, quick) = (try supervisor.client(), try supervisor.client())
+            let before = self.residentKilobytes(of: supervisor.pid)
+            // 200 MB of answers, if nobody stops it.
+            var sent = 0
+            let request = Array(
+                (#"{"jsonrpc":"2.0","id":1,"method":"big","params":{"bytes":1000000}}"# + "\n").utf8)
+            let watch = Stopwatch()
+            while sent < 200, watch.seconds < 2 {
+                switch request.withUnsafeBytes({ slow.socket.send($0) }) {
+                case .bytes(let count) where count == request.count: sent += 1
+                default: usleep(5000)
+                }
+            }
+            try eventually(within: 20, "its calls are done") {
+                try supervisor.status()[path: "pools.0.workers"].arrayValue?.allSatisfy {
+                    $0["in_flight"] == 0
+                } == true
+            }
+            var slowest = 0.0
+            for index in 0..<50 {
+                let call = Stopwatch()
+                #expect(try quick.call("echo", "[\(index)]")["result"] == [.integer(index)])
+                slowest = max(slowest, call.milliseconds)
+            }
+            let grown = self.residentKilobytes(of: supervisor.pid) - before
+            // Every call is answered when it reads at last: with the result, or that there was no room for it.
+            var (results, refusals) = (0, 0)
+            for _ in 0..<sent {
+                let answer = String(decoding: try slow.receive().prefix(500), as: UTF8.self)
+                if answer.contains("\"result\"") {
+                    results += 1
+                } else if answer.contains("slow_consumer") {
+                    refusals += 1
+                }
+            }
+            print(
+                "a client that reads nothing: memory grew by \(grown) kB, slowest call of another \(slowest) ms, "
+                    + "\(results) results and \(refusals) refusals of \(sent) calls")
+            #expect(grown < 120_000)
+            #expect(slowest < 500)
+            #expect(sent > 50 && results + refusals == sent && refusals > 0)
+        }
+
+        private func residentKilobytes(of pid: Int32) -> Int {
+            let line = Files.lines("/proc/\(pid)/status").first { $0.hasPrefix("VmRSS:") } ?? ""
+            return Int(line.filter(\.isNumber)) ?? 0
+        }
+
+        @Test func refusesAtOnceWhatTheQueueCannotHold() throws {
+            let supervisor = try SupervisorProcess(settings: "load_balancer: { queue_size: 5 }")
+            let (busy, client) = (try supervisor.client(), try supervisor.client())
+            try busy.start("sleep", #"{"ms":1000}"#)
+            try supervisor.waitForWorker("it is busy") { $0["state"] == "busy" }
+            for _ in 0..<5 { try busy.start("echo") }
+            try eventually("five wait") { try supervisor.status()[path: "pools.0.queue_depth"] == 5 }
+            let watch = Stopwatch()
+            let refused = try client.call("echo")
+            print("the queue is full: refused after \(watch.milliseconds) ms")
+            #expect(watch.seconds < 0.3)
+            #expect(refused.errorCode == 2002 && refused.errorReason == "queue_full")
+            #expect(refused[path: "error.data.queue_depth"] == 5)
+            #expect((refused[path: "error.data.retry_after_ms"].integerValue ?? 0) > 0)
+            #expect(refused[path: "error.data.retryable"] == true)
+            let ping = Stopwatch()
+            #expect(try client.call("ping")["result"] != nil)
+            #expect(ping.seconds < 0.1)
+            #expect(try busy.receiveAll(6).values.allSatisfy { $0["error"] == nil })
+        }
+
+        @Test func givesUpWaitingInTheQueue() throws {
+            let supervisor = try SupervisorProcess(settings: "load_balancer: { queue_timeout: \"200ms\" }")
+            let client = try supervisor.client()
+            try client.start("sleep", #"{"ms":800}"#)
+            try client.start("echo")
+            let answer = try client.receiveJSON()
+            #expect(answer["id"] == 2 && answer.errorCode == 1001 && answer.errorReason == "queue_timeout")
+        }
+
+        @Test func limitsCallsInFlightOnAConnection() throws {
+            let supervisor = try SupervisorProcess(
+                fixture: ["--concurrency", "16"], settings: "limits: { in_flight_per_connection: 4 }")
+            let (client, other) = (try supervisor.client(), try supervisor.client())
+            for _ in 0..<4 { try client.start("sleep", #"{"ms":400}"#) }
+            let refused = try client.call("echo")
+            #expect(refused.errorCode == 2003 && refused.errorReason == "too_many_in_flight")
+            #expect(try other.call("echo")["error"] == nil)
+            #expect(try client.receiveAll(4).values.allSatisfy { $0["error"] == nil })
+            #expect(try client.call("echo")["error"] == nil)
+        }
+
+        @Test func limitsConnections() throws {
+            let supervisor = try SupervisorProcess(settings: "limits: { connections: 3 }")
+            let clients = try (0..<3).map { _ in try supervisor.client() }
+            for client in clients { #expect(try client.call("ping")["result"] != nil) }
+            let fourth = try supervisor.client()
+            let answer = try fourth.receiveJSON()
+            #expect(answer.errorCode == 2003 && answer.errorReason == "too_many_connections")
+            #expect(answer["id"] == .null)
+            try fourth.expectEnd()
+            #expect(try clients[0].call("ping")["result"] != nil)
+        }
+
+        @Test func survivesAHundredConnectionsThatSendGarbageAndGo() throws {
+            let supervisor = try SupervisorProcess()
+            for round in 0..<100 {
+                let client = try supervisor.client()
+                let garbage = (0..<2000).map { _ in UInt8.random(in: 0...255) }
+                try client.sendBytes(
+                    round.isMultiple(of: 2) ? garbage : Array("Content-Length: 5000\r\n\r\n".utf8) + garbage)
+            }
+            #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
+            try eventually("all are closed") { try supervisor.status()["connections"] == 1 }
+        }
+    }
+}
