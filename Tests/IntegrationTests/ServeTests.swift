@@ -180,5 +180,86 @@ extension IntegrationTests {
                 return worker["pid"] != .integer(pid) && worker["state"] == "ready"
             }
         }
+
+        // MARK: Strange parents
+
+        @Test func reapsItsWorkersWhenItsParentIgnoredSIGCHLD() throws {
+            let directory = try TestDirectory()
+            let script =
+                "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+                + "os.execv(sys.argv[1], sys.argv[1:])"
+            let process = try ChildProcess(
+                [
+                    Programs.python ?? "", "-c", script, Programs.supervisor, "serve", "--socket",
+                    directory.file("s"), "--",
+                ]
+                    + Programs.fixtureWorker())
+            func worker() throws -> JSONValue {
+                guard let client = try? Client(directory.file("s")) else { return .null }
+                return try client.call("supervisor.status")[path: "result.pools.0.workers.0"]
+            }
+            try eventually("it serves") { try worker()["state"] == "ready" }
+            kill(Int32(try worker()["pid"]?.integerValue ?? 0), SIGKILL)
+            try eventually("its worker is replaced") {
+                let worker = try worker()
+                return worker["state"] == "ready" && worker[path: "last_exit.signal"] == "SIGKILL"
+            }
+            process.signal(SIGTERM)
+            #expect(try process.exit() == .exited(code: 0))
+        }
+
+        @Test func servesWithoutStandardDescriptors() throws {
+            let directory = try TestDirectory()
+            let process = try ChildProcess(
+                [
+                    "/bin/sh", "-c", "exec \"$@\" <&- >&- 2>&-", "sh", Programs.supervisor, "serve",
+                    "--socket",
+                    directory.file("s"), "--",
+                ] + Programs.fixtureWorker())
+            try eventually("it listens") { (try? UnixSocket.connect(to: directory.file("s"))) != nil }
+            #expect(try Client(directory.file("s")).call("echo", "[1]")["result"] == [1])
+            process.signal(SIGTERM)
+            #expect(try process.exit() == .exited(code: 0))
+        }
+
+        @Test func servesWhileNobodyReadsItsLog() throws {
+            let directory = try TestDirectory()
+            let pipe = directory.file("log")
+            try #require(mkfifo(pipe, 0o600) == 0)
+            // Opened for both, so that it has a reader who never reads.
+            let reader = FileDescriptor(owning: open(pipe, O_RDWR | O_CLOEXEC))
+            let process = try ChildProcess(
+                [
+                    "/bin/sh", "-c", "exec \"$@\" 2>'\(pipe)'", "sh", Programs.supervisor, "serve",
+                    "--socket",
+                    directory.file("s"), "--",
+                ] + Programs.fixtureWorker())
+            try eventually("it listens") { (try? UnixSocket.connect(to: directory.file("s"))) != nil }
+            let client = try Client(directory.file("s"))
+            #expect(try client.call("chatter", #"{"bytes":1048576}"#, within: 20)["result"] == "said")
+            #expect(try client.call("echo", "[1]")["result"] == [1])
+            process.signal(SIGTERM)
+            #expect(try process.exit() == .exited(code: 0))
+            _ = reader.wait(for: 0)
+        }
+
+        @Test func goesOnWithANewLogFileWhenToldTo() throws {
+            let supervisor = try SupervisorProcess(settings: "logging: { file: \"log\" }")
+            let (log, old) = (supervisor.directory.file("log"), supervisor.directory.file("log.1"))
+            #expect(Files.text(log).contains("worker.ready"))
+            rename(log, old)
+            supervisor.process.signal(SIGUSR1)
+            try eventually("there is a new file") { Files.exists(log) }
+            kill(try #require(try supervisor.workerPIDs().first), SIGKILL)
+            try eventually("it is written to") { Files.text(log).contains("worker.exited") }
+            #expect(!Files.text(old).contains("worker.exited"))
+        }
+
+        @Test func survivesAHangUp() throws {
+            let supervisor = try SupervisorProcess()
+            supervisor.process.signal(SIGHUP)
+            #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
+            #expect(supervisor.process.isRunning)
+        }
     }
 }

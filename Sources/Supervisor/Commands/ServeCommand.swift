@@ -12,6 +12,7 @@ enum ServeCommand {
         let environment = ProcessEnvironment.current
         var configuration = try self.configuration(arguments, environment)
         SignalQueue.ignoreBrokenPipes()
+        SignalQueue.keepExitStatuses()
         FileDescriptor.occupyStandardNumbers()
         let files = ProcessLimits.raiseFileLimit()
         let warning = try self.fitConnections(&configuration, descriptors: files.now)

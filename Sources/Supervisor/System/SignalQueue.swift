@@ -32,4 +32,8 @@ struct SignalQueue: ~Copyable {
 
     /// A write to a pipe without reader is an error of that write, not the end of this process.
     static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+
+    /// Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would throw the exit statuses of
+    /// our children away.
+    static func keepExitStatuses() { signal(SIGCHLD, SIG_DFL) }
 }
