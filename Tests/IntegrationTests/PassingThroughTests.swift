@@ -107,6 +107,37 @@ extension IntegrationTests {
             try client.expectEnd()
         }
 
+        @Test func answersABrokenLastLineAndAnUnfinishedBatch() throws {
+            let supervisor = try SupervisorProcess(fixture: ["--concurrency", "4"])
+            let broken = try supervisor.client()
+            try broken.sendBytes(Array(#"{"jsonrpc":"2.0","id":3,"meth"#.utf8))
+            broken.endInput()
+            #expect(try broken.receiveJSON().errorCode == -32700)
+            try broken.expectEnd()
+            let batch = try supervisor.client()
+            let calls = (1...3).map {
+                #"{"jsonrpc":"2.0","id":\#($0),"method":"sleep","params":{"ms":\#($0 * 50)}}"#
+            }
+            try batch.send("[\(calls.joined(separator: ","))]")
+            batch.endInput()
+            #expect(try batch.receiveJSON().arrayValue?.count == 3)
+            try batch.expectEnd()
+        }
+
+        @Test func forgetsABatchWhoseClientIsGone() throws {
+            let supervisor = try SupervisorProcess(fixture: ["--concurrency", "4"])
+            for _ in 0..<20 {
+                let client = try supervisor.client()
+                let calls = (1...8).map {
+                    #"{"jsonrpc":"2.0","id":\#($0),"method":"sleep","params":{"ms":\#($0 * 3)}}"#
+                }
+                try client.send("[\(calls.joined(separator: ","))]")
+                usleep(UInt32.random(in: 0...10_000))
+            }
+            try supervisor.waitForWorker("nothing is in flight") { $0["in_flight"] == 0 }
+            #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
+        }
+
         @Test func closesAConnectionThatAskedNothing() throws {
             let supervisor = try SupervisorProcess()
             let client = try supervisor.client()

@@ -53,6 +53,31 @@ extension IntegrationTests {
             try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
         }
 
+        @Test func leavesNoProcessHoweverOftenItIsKilled() throws {
+            let directory = try TestDirectory()
+            for _ in 0..<10 {
+                let supervisor = try SupervisorProcess(workers: 2, fixture: Self.family, in: directory)
+                supervisor.process.signal(SIGKILL)
+                _ = try supervisor.process.exit()
+            }
+            let pids = Processes.pids(in: directory.file("pids"))
+            #expect(pids.count >= 60)
+            try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
+        }
+
+        @Test func leavesNoPreparationWhenItIsKilled() throws {
+            let supervisor = try SupervisorProcess(
+                pool:
+                    #"prepare: ["/bin/sh", "-c", "echo $$ >pids; setsid sleep 1000 & echo $! >>pids; sleep 1000"]"#,
+                waits: false)
+            let path = supervisor.directory.file("pids")
+            try eventually("it prepares") { Processes.pids(in: path).count == 2 }
+            let pids = Processes.pids(in: path)
+            supervisor.process.signal(SIGKILL)
+            _ = try supervisor.process.exit()
+            try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
+        }
+
         @Test func endsTheGroupOfAWorkerThatDies() throws {
             let supervisor = try SupervisorProcess(
                 fixture: ["--grandchildren", "plain", "--pids", "DIR/pids"])
@@ -114,6 +139,34 @@ extension IntegrationTests {
             print("a second SIGTERM: gone after \(Int(watch.milliseconds)) ms")
             #expect(watch.seconds < 2)
             #expect(!Files.exists(supervisor.socket))
+        }
+
+        @Test func stopsWhileAPoolIsPreparedOrCannotStart() throws {
+            let preparing = try SupervisorProcess(pool: #"prepare: ["sleep", "1000"]"#, waits: false)
+            let stuck = try SupervisorProcess(fixture: ["--exit", "1"], waits: false)
+            let silent = try SupervisorProcess(fixture: ["--never-ready"], waits: false)
+            try stuck.waitForWorker("it has failed") { $0["last_exit"] != .null }
+            for supervisor in [preparing, stuck, silent] {
+                let watch = Stopwatch()
+                supervisor.process.signal(SIGTERM)
+                #expect(try supervisor.process.exit() == .exited(code: 0))
+                #expect(watch.seconds < 2)
+                #expect(!Files.exists(supervisor.socket))
+            }
+        }
+
+        @Test func sparesAProcessorWhileNothingHappens() throws {
+            let supervisor = try SupervisorProcess(workers: 2)
+            func ticks() -> Int {
+                let fields = Files.text("/proc/\(supervisor.pid)/stat").split(separator: ")").last?.split(
+                    separator: " ")
+                return (11...12).reduce(0) { $0 + (Int(fields?[$1] ?? "") ?? 0) }
+            }
+            let before = ticks()
+            sleep(1)
+            let spent = ticks() - before
+            print("idle: \(spent) ticks of 10 ms in a second")
+            #expect(spent <= 1)
         }
 
         @Test func cutsCallsAtTheEndOfTheGrace() throws {
@@ -181,6 +234,22 @@ extension IntegrationTests {
             #expect(born["words"] == [.string(id), .string("x-p1-\(id){nothing}")])
             #expect(born["group"] == born["pid"])
             #expect(born["directory"]?.stringValue == supervisor.directory.path)
+        }
+
+        @Test func startsWorkersInTheirPoolsDirectory() throws {
+            let directory = try TestDirectory()
+            let fixture = try Programs.fixtureWorker().map { "'\($0)'" }.joined(separator: " ")
+            try directory.write("#!/bin/sh\nexec \(fixture)\n", to: "sub/tool", mode: 0o755)
+            let supervisor = try SupervisorProcess(
+                worker: ["./tool"], pool: "directory: \"sub\"", in: directory)
+            let born = try supervisor.client().call("introspect")[path: "result"]
+            #expect(born["directory"]?.stringValue == directory.file("sub"))
+            #expect(born[path: "environment.PROJECT_ROOT"].stringValue == directory.file("sub"))
+            _ = try supervisor.command(["stop", "--wait"])
+            let other = try SupervisorProcess(
+                worker: ["./tool"], pool: "directory: \"sub\", project_root: \"deeper/still\"", in: directory)
+            let root = try other.client().call("introspect")[path: "result.environment.PROJECT_ROOT"]
+            #expect(root.stringValue == directory.file("sub/deeper/still"))
         }
 
         @Test func givesWorkersOnlyTheNamesInInheritEnv() throws {

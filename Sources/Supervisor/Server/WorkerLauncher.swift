@@ -42,10 +42,22 @@ struct WorkerLauncher {
         result.merge(pool.environment) { _, own in own }
         result["WORKER_ID"] = request.workerID
         result["WORKER_POOL"] = pool.name
-        result["PROJECT_ROOT"] = pool.projectRoot ?? pool.directory ?? self.currentDirectory
+        result["PROJECT_ROOT"] = self.projectRoot(of: pool)
         result[Guardian.cookieName] = self.cookie
         if result["SWIFT_BACKTRACE"] == nil { result["SWIFT_BACKTRACE"] = "enable=no" }
         return result
+    }
+
+    /// Absolute, since the worker runs in another directory than we do: relative paths of a pool are relative to its
+    /// directory, and that is to ours.
+    private func projectRoot(of pool: Configuration.Pool) -> String {
+        let directory = pool.directory.map { Self.path($0, in: self.currentDirectory) }
+        let base = directory ?? self.currentDirectory
+        return pool.projectRoot.map { Self.path($0, in: base) } ?? base
+    }
+
+    private static func path(_ path: String, in directory: String) -> String {
+        path.hasPrefix("/") ? path : "\(directory)/\(path)"
     }
 
     private var currentDirectory: String {
