@@ -83,7 +83,7 @@ final class SupervisorProcess {
     func waitUntilListening() throws {
         try eventually("the supervisor listens; it said: \(self.log)") {
             guard self.process.isRunning else { throw Failure("it ended: \(self.log)") }
-            return (try? UnixSocket.connect(to: self.socket)) != nil
+            return UnixSocket.owner(of: self.socket)?.pid == self.pid
         }
     }
 
