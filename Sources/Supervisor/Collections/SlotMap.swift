@@ -54,7 +54,9 @@ struct SlotMap<Element> {
 
     func contains(_ token: Token<Element>) -> Bool {
         let index = Int(token.index)
+        // A worker may name any generation, also the even one of a slot that is free.
         return index < self.generations.count && self.generations[index] == token.generation
+            && token.generation & 1 == 1
     }
 
     /// The element of a living token. A stale token is a defect: ask `contains` where it may be.
