@@ -44,6 +44,11 @@ struct MethodTable {
     /// Whether a worker of a pool says that the method may be sent twice: pool, then method.
     private var declaredIdempotent: [[Bool]]
     private var idempotent: [Bool]
+    /// Entries that there may be: the configuration's, and as many as workers may add.
+    private var capacity = Int.max
+
+    /// Names of workers that are told apart.
+    private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
         let timeouts = configuration.timeouts
@@ -51,11 +56,12 @@ struct MethodTable {
         self.idempotent = [false]
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
         for (name, timeout) in timeouts.perMethod.sorted(by: { $0.key < $1.key }) {
-            self.entries[self.index(addingIfNew: name).value].timeout = min(timeout, timeouts.max)
+            self.entries[self.index(adding: name).value].timeout = min(timeout, timeouts.max)
         }
         for name in configuration.retry.methods {
-            self.idempotent[self.index(addingIfNew: name).value] = true
+            self.idempotent[self.index(adding: name).value] = true
         }
+        self.capacity = self.entries.count + Self.declaredNames
     }
 
     /// Names known to the supervisor, for "did you mean".
@@ -88,17 +94,22 @@ struct MethodTable {
 
     /// A worker of the pool declared these methods idempotent; it replaces what the pool declared before.
     mutating func declareIdempotent(_ names: [String], in pool: Int) {
-        let indices = names.prefix(200).map { self.index(addingIfNew: $0).value }
+        var indices: Set<Int> = []
+        for name in names.prefix(Self.declaredNames) {
+            // One that found no place is not known: `other` stands for methods that nobody declared.
+            let index = self.index(adding: name)
+            if index != .other { indices.insert(index.value) }
+        }
         self.declaredIdempotent[pool] = self.entries.indices.map { indices.contains($0) }
     }
 
-    private mutating func index(addingIfNew name: String) -> Index {
+    /// The index of a name, which gets one if it has none and there is room.
+    private mutating func index(adding name: String) -> Index {
         let bytes = Array(name.utf8)
         if let known = self.entries.indices.dropFirst().first(where: { self.entries[$0].name == bytes }) {
             return Index(value: known)
         }
-        // Declared names come from workers: more than the contract's 200 are not told apart.
-        guard self.entries.count <= 200 else { return .other }
+        guard self.entries.count < self.capacity else { return .other }
         self.entries.append(Entry(name: bytes, timeout: self.entries[0].timeout))
         self.idempotent.append(false)
         for pool in self.declaredIdempotent.indices { self.declaredIdempotent[pool].append(false) }
