@@ -13,7 +13,7 @@ extension SupervisorCore {
 
     /// - Parameter forOperator: others do not see what workers wrote to stderr.
     mutating func status(forOperator: Bool, _ effects: inout some SupervisorEffects) -> JSONValue {
-        let healths = self.pools.indices.map { self.health(of: $0) }
+        let healths = self.pools.indices.map { self.health(of: $0, forOperator) }
         var pools: [JSONValue] = []
         for pool in self.pools.indices {
             pools.append(self.status(ofPool: pool, healths[pool].health, forOperator, &effects))
@@ -42,22 +42,24 @@ extension SupervisorCore {
         return healths.contains(.degraded) || phase != .running ? .degraded : .healthy
     }
 
-    private func health(of pool: Int) -> (health: Health, reasons: [String]) {
+    private func health(of pool: Int, _ forOperator: Bool) -> (health: Health, reasons: [String]) {
         let name = self.pools[pool].configuration.name
         let slots = self.pools[pool].slots
         var reasons: [String] = []
         if case .failed(let exit, _) = self.pools[pool].preparation {
-            reasons.append("pool \(name): prepare \(exit.sentence)\(Self.lastLine(exit))")
+            reasons.append("pool \(name): prepare \(exit.sentence)\(Self.lastLine(exit, forOperator))")
         }
         if case .running = self.pools[pool].preparation { reasons.append("pool \(name): being prepared") }
         for (index, slot) in slots.enumerated() {
-            if let reason = self.trouble(slot) { reasons.append("pool \(name), slot \(index): \(reason)") }
+            if let reason = self.trouble(slot, forOperator) {
+                reasons.append("pool \(name), slot \(index): \(reason)")
+            }
         }
         let ready = slots.count { self.isReady($0) }
         if ready == 0 { return (.unavailable, reasons) }
         let isWhole =
             ready >= self.pools[pool].configuration.minWorkers
-            && !slots.contains { $0.isQuarantined || $0.policy.isFlapping }
+            && !slots.contains { $0.isQuarantined || $0.policy.isFlapping(at: self.now) }
         return (isWhole ? .healthy : .degraded, reasons)
     }
 
@@ -66,8 +68,9 @@ extension SupervisorCore {
     }
 
     /// What is wrong with a slot, in a sentence; nil when nothing is.
-    private func trouble(_ slot: WorkerSlot) -> String? {
-        let last = slot.lastExit.map { "the last process \($0.sentence)\(Self.lastLine($0))" } ?? ""
+    private func trouble(_ slot: WorkerSlot, _ forOperator: Bool) -> String? {
+        let last =
+            slot.lastExit.map { "the last process \($0.sentence)\(Self.lastLine($0, forOperator))" } ?? ""
         switch slot.state {
         case .empty: return nil
         case .backoff: return "in backoff; \(last)"
@@ -75,13 +78,16 @@ extension SupervisorCore {
             return "quarantined after \(slot.policy.failedStartsInARow) failed starts in a row; \(last)"
         case .running(let worker):
             if self.workers[worker].life.isReady {
-                return slot.policy.isFlapping ? "dies again and again; \(last)" : nil
+                return slot.policy.isFlapping(at: self.now) ? "dies again and again; \(last)" : nil
             }
-            return "starting" + (last.isEmpty ? "" : "; \(last)")
+            let doing = self.workers[worker].life.departure.map { "leaving: \($0.rawValue)" } ?? "starting"
+            return doing + (last.isEmpty ? "" : "; \(last)")
         }
     }
 
-    private static func lastLine(_ exit: LastExit) -> String {
+    /// Others than operators do not see what workers wrote to stderr.
+    private static func lastLine(_ exit: LastExit, _ forOperator: Bool) -> String {
+        guard forOperator else { return "" }
         let line = exit.stderrTail.split(separator: "\n").last.map(String.init) ?? ""
         return line.isEmpty ? "" : ": \(Excerpt.escaped(line, limit: 200))"
     }
@@ -121,7 +127,7 @@ extension SupervisorCore {
             "worker_id": .string(process?.id),
             "pid": process?.pid.map { .integer($0) } ?? .null,
             "state": .string(self.stateName(slot, in: pool)),
-            "reason": self.stateReason(slot, in: pool),
+            "reason": self.stateReason(slot, in: pool, forOperator),
             "in_flight": .integer(inFlight),
             "max_concurrency": process.map { .integer($0.maxConcurrency) } ?? .null,
             "served": .integer(slot.served),
@@ -156,14 +162,14 @@ extension SupervisorCore {
         }
     }
 
-    private func stateReason(_ slot: WorkerSlot, in pool: Int) -> JSONValue {
+    private func stateReason(_ slot: WorkerSlot, in pool: Int, _ forOperator: Bool) -> JSONValue {
         if case .failed(let exit, _) = self.pools[pool].preparation {
-            return .string("prepare \(exit.sentence)\(Self.lastLine(exit))")
+            return .string("prepare \(exit.sentence)\(Self.lastLine(exit, forOperator))")
         }
         if let worker = slot.process, let departure = self.workers[worker].life.departure {
             return .string(departure.rawValue)
         }
-        return .string(self.trouble(slot))
+        return .string(self.trouble(slot, forOperator))
     }
 
     private static func status(of exit: LastExit, _ forOperator: Bool) -> JSONValue {

@@ -23,7 +23,10 @@ struct RestartPolicy: Equatable, Sendable {
     private(set) var failedStartsInARow = 0
     private var failedStarts: [Instant] = []
     private var serviceDeaths: [Instant] = []
-    private(set) var isFlapping = false
+    /// Once quarantined, a slot stays so until it is forgiven: its tries are too rare to fall into one window.
+    private var isQuarantined = false
+    /// Until when the deaths in service are too many for one minute.
+    private var flapsUntil: Instant?
 
     /// A process died before it answered a call.
     ///
@@ -36,8 +39,9 @@ struct RestartPolicy: Equatable, Sendable {
         self.failedStarts.removeAll { now.duration(since: $0) > settings.window }
         if self.failedStarts.count > settings.maxDeaths { self.failedStarts.removeFirst() }
         if self.failedStartsInARow >= settings.maxDeaths, self.failedStarts.count >= settings.maxDeaths {
-            return .quarantine
+            self.isQuarantined = true
         }
+        guard !self.isQuarantined else { return .quarantine }
         var wait = settings.backoffInitial
         for _ in 1..<min(self.failedStartsInARow, 63) where wait < settings.backoffMax { wait *= 2 }
         return .restart(
@@ -52,13 +56,19 @@ struct RestartPolicy: Equatable, Sendable {
         self.serviceDeaths.append(now)
         self.serviceDeaths.removeAll { now.duration(since: $0) > Self.serviceWindow }
         if self.serviceDeaths.count > limit + 1 { self.serviceDeaths.removeFirst() }
-        self.isFlapping = self.serviceDeaths.count > limit
-        let wait = self.isFlapping ? max(.seconds(1), settings.backoffInitial) : settings.backoffInitial
+        self.flapsUntil =
+            self.serviceDeaths.count > limit ? self.serviceDeaths[0].advanced(by: Self.serviceWindow) : nil
+        let wait =
+            self.isFlapping(at: now) ? max(.seconds(1), settings.backoffInitial) : settings.backoffInitial
         return .restart(after: Self.jittered(wait, settings, chance: chance))
     }
 
+    /// Whether it dies in service all the time.
+    func isFlapping(at now: Instant) -> Bool { self.flapsUntil.map { now <= $0 } ?? false }
+
     /// A call was answered, or the worker has been ready long enough.
     mutating func forgiveFailedStarts() {
+        self.isQuarantined = false
         self.failedStartsInARow = 0
         self.failedStarts.removeAll()
     }
