@@ -9,6 +9,8 @@ struct Connection {
     var isPaused = false
     /// Batches under way.
     var openBatches = 0
+    /// Answers that wait for the rest of their batches.
+    var batchBytes = 0
 }
 
 /// Who is at the other end of a Unix socket.

@@ -3,20 +3,18 @@ import Protocol
 /// Answers to clients: each call gets exactly one, whatever happens to it.
 extension SupervisorCore {
     /// Answers a call that never got a place in the table, or lost it.
+    ///
+    /// - Parameters:
+    ///   - requestID: the caller's own; what has none gets one, so that it can be found in the logs of both sides.
+    ///   - wantsMetadata: whether the caller sent `metadata`.
     mutating func answer(
         _ caller: Caller, id: UnsafeRawBufferPointer?, _ error: RPCError, requestID: String? = nil,
-        _ effects: inout some SupervisorEffects
+        wantsMetadata: Bool = false, _ effects: inout some SupervisorEffects
     ) {
+        let requestID = requestID ?? self.makeRequestID()
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
-        self.tail.removeAll(keepingCapacity: true)
-        self.tail.append(UInt8(ascii: "}"))
-        // Also what was too broken to bring an id of its own can be found in the logs of both sides.
-        let requestID =
-            requestID
-            ?? UUIDv7(
-                millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next())
-            ).text
+        self.prepareTail(metadata: wantsMetadata ? .some(Self.metadata(ofUnsent: requestID)) : .none)
         let payload = error.value(requestID: requestID).bytes
         payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
     }
@@ -28,16 +26,39 @@ extension SupervisorCore {
         guard let id = incoming.id else { return }
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendResultHead(id: id, to: &self.head)
-        self.tail.removeAll(keepingCapacity: true)
         if incoming.wantsMetadata {
-            let metadata: JSONValue = [
-                "request_id": .string(incoming.requestIDText), "cache": "bypass", "attempts": 0,
-            ]
+            let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
+            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID))
+        } else {
+            self.prepareTail(metadata: .none)
+        }
+        result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
+    }
+
+    private mutating func makeRequestID() -> String {
+        UUIDv7(millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next())).text
+    }
+
+    func requestID(of incoming: IncomingRequest) -> String? {
+        incoming.requestIDText(limit: self.limits.messages.metadataTextCharacters)
+    }
+
+    /// What the caller of a call learns that went to no worker.
+    private static func metadata(ofUnsent requestID: String) -> JSONValue {
+        [
+            "request_id": .string(requestID), "worker_id": .null, "cache": "bypass", "attempts": 0,
+            "queue_time_ms": 0, "processing_time_ms": 0,
+        ]
+    }
+
+    /// - Parameter metadata: `.none` for none; a plain `nil` would be JSON's null where a value can be meant.
+    private mutating func prepareTail(metadata: JSONValue?) {
+        self.tail.removeAll(keepingCapacity: true)
+        if let metadata {
             self.tail.append(contentsOf: ",\"metadata\":".utf8)
             metadata.write(to: &self.tail)
         }
         self.tail.append(UInt8(ascii: "}"))
-        result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
     }
 
     /// How a call ended.
@@ -92,12 +113,8 @@ extension SupervisorCore {
     }
 
     private mutating func prepareTail(_ request: RequestToken, by worker: WorkerToken?) {
-        self.tail.removeAll(keepingCapacity: true)
-        if self.requests[request].wantsMetadata {
-            self.tail.append(contentsOf: ",\"metadata\":".utf8)
-            self.metadata(of: request, by: worker).write(to: &self.tail)
-        }
-        self.tail.append(UInt8(ascii: "}"))
+        let wantsMetadata = self.requests[request].wantsMetadata
+        self.prepareTail(metadata: wantsMetadata ? .some(self.metadata(of: request, by: worker)) : .none)
     }
 
     /// What the caller learns of its call, when it sent metadata of its own.
@@ -115,8 +132,8 @@ extension SupervisorCore {
     }
 
     private func hasNoRoom(for bytes: Int, _ caller: Caller, _ effects: some SupervisorEffects) -> Bool {
-        var waiting = effects.outputBacklog(of: caller.connection)
-        if let batch = caller.batch { waiting += self.batches[batch].answers.count }
+        let waiting =
+            effects.outputBacklog(of: caller.connection) + self.connections[caller.connection].batchBytes
         // An answer larger than the limit is still sent when nothing else waits.
         return waiting > 0 && Int64(waiting + bytes) > self.limits.bytesPerConnection
     }
@@ -144,8 +161,10 @@ extension SupervisorCore {
         guard let batch = caller.batch else {
             return effects.send(to: caller.connection) { append(self.head, self.tail, to: &$0) }
         }
-        if !self.batches[batch].answers.isEmpty { self.batches[batch].answers.append(UInt8(ascii: ",")) }
+        let before = self.batches[batch].answers.count
+        if before > 0 { self.batches[batch].answers.append(UInt8(ascii: ",")) }
         append(self.head, self.tail, to: &self.batches[batch].answers)
+        self.connections[caller.connection].batchBytes += self.batches[batch].answers.count - before
         self.closeShare(of: batch, &effects)
     }
 
@@ -161,6 +180,7 @@ extension SupervisorCore {
                 output.append(UInt8(ascii: "]"))
             }
         }
+        self.connections[connection].batchBytes -= self.batches[batch].answers.count
         self.batches[batch].answers = []
         self.batches.remove(batch)
         self.connections[connection].openBatches -= 1

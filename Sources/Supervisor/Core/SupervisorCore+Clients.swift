@@ -104,6 +104,7 @@ extension SupervisorCore {
             self.withdraw(request, &effects)
         }
         for batch in self.batches.tokens where self.batches[batch].connection == connection {
+            self.batches[batch].answers = []
             self.batches.remove(batch)
         }
         self.removeTimer(.outputStall, Int(connection.index))
@@ -134,6 +135,7 @@ extension SupervisorCore {
 
     mutating func outputStalled(_ connection: ConnectionToken, _ effects: inout some SupervisorEffects) {
         let waiting = effects.outputBacklog(of: connection)
+        guard waiting > 0 else { return }  // taken since
         effects.log(
             .warning, "client.stalled",
             [
@@ -152,7 +154,8 @@ extension SupervisorCore {
     {
         let backlog = effects.outputBacklog(of: connection)
         if backlog > watermark { return true }
-        let own = Int64(backlog + self.requests.heldBytes(of: connection))
+        let own = Int64(
+            backlog + self.connections[connection].batchBytes + self.requests.heldBytes(of: connection))
         if own > self.limits.bytesPerConnection { return true }
         return Int64(self.requests.heldBytes) > self.limits.bytesInAll
     }
@@ -246,7 +249,9 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, _ error: RPCError, _ effects: inout some SupervisorEffects
     ) {
         guard let id = incoming.id else { return }
-        self.answer(incoming.caller, id: id, error, requestID: incoming.requestIDText, &effects)
+        self.answer(
+            incoming.caller, id: id, error, requestID: self.requestID(of: incoming),
+            wantsMetadata: incoming.wantsMetadata, &effects)
     }
 
     private mutating func answerLocally(

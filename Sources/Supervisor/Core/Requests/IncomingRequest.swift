@@ -29,11 +29,12 @@ struct IncomingRequest {
 
     var methodText: String { JSONScanner.unescaped(self.message, self.envelope.method) }
 
-    /// The caller's own request id, if it gave one, for an error before the request has a place in the table.
-    var requestIDText: String? {
+    /// The caller's own request id, if it gave one of at most so many characters.
+    func requestIDText(limit: Int) -> String? {
         guard let range = self.envelope.metadata,
-            let metadata = try? JSONValue(parsing: self.slice(range))
+            let metadata = try? JSONValue(parsing: self.slice(range)),
+            let text = metadata["request_id"]?.stringValue, !text.isEmpty, text.unicodeScalars.count <= limit
         else { return nil }
-        return metadata["request_id"]?.stringValue
+        return text
     }
 }
