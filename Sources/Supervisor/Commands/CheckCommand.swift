@@ -120,9 +120,9 @@ extension WorkerCheck {
         }
         switch reply["result"].flatMap(HealthReport.init(result:)) {
         case .able(let capabilities)?:
-            self.capabilities = capabilities
+            self.capabilities = capabilities ?? Capabilities()
             let status = reply["result"]?["status"]?.stringValue ?? ""
-            let calls = capabilities.maxConcurrency ?? 1
+            let calls = self.capabilities.maxConcurrency ?? 1
             self.note(
                 "handshake", .pass,
                 "\(status) after \(milliseconds) ms; \(calls == 1 ? "one call" : "\(calls) calls") at once")

@@ -16,7 +16,9 @@ extension SupervisorCore {
         guard !self.pools[pool].isHopeless else {
             return self.refuse(incoming, self.noHealthyWorker(pool), &effects)
         }
-        guard self.hasRoom(in: pool) else { return self.refuse(incoming, self.overloaded(pool), &effects) }
+        guard self.hasRoom(in: pool, effects) else {
+            return self.refuse(incoming, self.overloaded(pool), &effects)
+        }
         let request = self.register(incoming, metadata, method, pool: pool)
         self.requests.enqueue(request)
         self.requests.setDeadline(request, to: self.queueDeadline(of: request))
@@ -24,12 +26,12 @@ extension SupervisorCore {
     }
 
     /// In the queue, or with a worker at once.
-    private mutating func hasRoom(in pool: Int) -> Bool {
+    private mutating func hasRoom(in pool: Int, _ effects: some SupervisorEffects) -> Bool {
         let queued = self.requests.queued(in: pool)
         if queued < self.configuration.loadBalancer.queueSize {
             return self.requests.count < RequestTable.maximumCount
         }
-        return queued == 0 && self.chooseWorker(in: pool, avoiding: nil, turning: false) != nil
+        return queued == 0 && self.chooseWorker(in: pool, avoiding: nil, turning: false, effects) != nil
     }
 
     private func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
@@ -87,22 +89,31 @@ extension SupervisorCore {
         return patience == 0 ? deadline : min(deadline, self.now.advanced(by: patience))
     }
 
-    /// Bytes that may wait for a worker before it gets more notifications: they take no slot, so that nothing else
-    /// bounds what a worker that stopped reading is sent.
-    private static let notificationBacklog = 1 << 20
+    /// Bytes that may wait for a worker before it gets more: one that stopped reading is not buffered for, nor
+    /// are notifications, which take no slot.
+    private static let inputHighWatermark = 1 << 20
 
     /// Sends queued calls to workers while there are both.
     mutating func dispatch(_ pool: Int, _ effects: inout some SupervisorEffects) {
-        while let request = self.requests.firstQueued(in: pool) {
+        var next = self.requests.firstQueued(in: pool)
+        while let request = next {
+            next = self.requests.queued(after: request)
             let avoided = self.requests[request].avoided
-            guard let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true) else { return }
-            if self.requests[request].isNotification,
-                effects.inputBacklog(of: worker) > Self.notificationBacklog
-            {
-                return  // it waits, and expires if it must
+            if let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true, effects) {
+                self.send(request, to: worker, &effects)
+            } else if avoided == nil {
+                return
             }
-            self.send(request, to: worker, &effects)
+            // A call that waits for another worker than the one that failed it does not hold up the rest.
         }
+    }
+
+    /// All output of the tick is written as far as it can be: what waited for that goes on.
+    mutating func outputWasFlushed(_ effects: inout some SupervisorEffects) {
+        if !self.pausedConnections.isEmpty { self.resumeConnections(&effects) }
+        guard self.isHeldBack else { return }
+        self.isHeldBack = false
+        for pool in self.pools.indices { self.dispatch(pool, &effects) }
     }
 
     private mutating func send(
@@ -151,7 +162,7 @@ extension SupervisorCore {
             if incoming.withMethod(Self.isForEveryWorker) { return .pool(0) }
             return .refused(.methodNotFound(incoming.methodText, nearest: self.nearestMethod(incoming)))
         }
-        guard self.techniquesAreDeclared, let technique = self.technique(of: incoming) else {
+        guard self.techniquesMatter, let technique = self.technique(of: incoming) else {
             return .pool(first)
         }
         if let name = self.configuration.loadBalancer.techniqueRouting[technique],
@@ -220,7 +231,7 @@ extension SupervisorCore {
     private func retryAfter(_ pool: Int) -> Int64 {
         let tokens = self.pools[pool].slots.compactMap(\.process)
         let slots = tokens.reduce(0) { $0 + self.workers[$1].maxConcurrency }
-        let measured = tokens.compactMap { self.workers[$0].latency.nanoseconds }
+        let measured = tokens.compactMap { self.workers[$0].latency.expected(at: self.now) }
         guard slots > 0, !measured.isEmpty else { return 1000 }
         let mean = measured.reduce(0, +) / Double(measured.count)
         let wait = mean * Double(self.requests.queued(in: pool)) / Double(slots) / 1e6
@@ -239,13 +250,15 @@ extension SupervisorCore {
     /// A ready worker of the pool with a free slot, by the strategy; nil when there is none.
     ///
     /// - Parameters:
-    ///   - avoided: a worker that failed the call before; taken only when there is no other.
+    ///   - avoided: a worker that failed the call before; taken only when the pool has no other.
     ///   - turning: false only asks, and leaves the turn where it is.
     private mutating func chooseWorker(
-        in pool: Int, avoiding avoided: WorkerToken?, turning: Bool
+        in pool: Int, avoiding avoided: WorkerToken?, turning: Bool, _ effects: some SupervisorEffects
     ) -> WorkerToken? {
-        self.collectCandidates(pool)
-        if let avoided, self.candidates.count > 1 { self.candidates.removeAll { $0.token == avoided } }
+        self.collectCandidates(pool, effects)
+        if let avoided, self.hasWorker(otherThan: avoided, in: pool) {
+            self.candidates.removeAll { $0.token == avoided }
+        }
         guard turning else { return self.candidates.first?.token }
         let chosen =
             switch self.configuration.loadBalancer.strategy {
@@ -256,7 +269,15 @@ extension SupervisorCore {
         return chosen?.token
     }
 
-    private mutating func collectCandidates(_ pool: Int) {
+    /// Whether the pool has another worker that takes calls, be it busy.
+    func hasWorker(otherThan worker: WorkerToken, in pool: Int) -> Bool {
+        self.pools[pool].slots.contains { slot in
+            guard let process = slot.process else { return false }
+            return process != worker && self.workers[process].takesCalls
+        }
+    }
+
+    private mutating func collectCandidates(_ pool: Int, _ effects: some SupervisorEffects) {
         self.candidates.removeAll(keepingCapacity: true)
         let needsLatency = self.configuration.loadBalancer.strategy == .performanceBased
         for slot in self.pools[pool].slots.indices {
@@ -266,6 +287,10 @@ extension SupervisorCore {
             let inFlight = self.requests.inFlight(on: token)
             let maxConcurrency = self.workers[token].maxConcurrency
             guard inFlight < maxConcurrency else { continue }
+            guard effects.inputBacklog(of: token) <= Self.inputHighWatermark else {
+                self.isHeldBack = true
+                continue
+            }
             self.candidates.append(
                 Balancer.Candidate(
                     token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency,
@@ -275,7 +300,7 @@ extension SupervisorCore {
 
     /// The worker's measured latency, or the age of its oldest open call when that is more already.
     private func expectedLatency(of worker: WorkerToken) -> Double? {
-        let measured = self.workers[worker].latency.nanoseconds
+        let measured = self.workers[worker].latency.expected(at: self.now)
         guard let oldest = self.requests.oldestDispatch(on: worker) else { return measured }
         return max(measured ?? 0, Double(self.now.duration(since: oldest)))
     }

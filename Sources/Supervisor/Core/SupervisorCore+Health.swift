@@ -29,7 +29,7 @@ extension SupervisorCore {
         switch Self.report(outcome) {
         case .able(let capabilities)?:
             self.workers[worker].failedHealthChecks = 0
-            self.adopt(capabilities, worker, &effects)
+            self.adopt(capabilities ?? self.workers[worker].capabilities, worker, &effects)
             let action = self.workers[worker].life.healthAnswered()
             self.perform(action, worker, &effects)
             if action == .none, self.workers[worker].life.isReady {
@@ -47,7 +47,7 @@ extension SupervisorCore {
             return (try? JSONValue(parsing: bytes)).flatMap(HealthReport.init(result:))
         case .workerError(let bytes):
             let code = ParamsReader.value("code", in: bytes)
-            return code?.elementsEqual("-32601".utf8) == true ? .able(Capabilities()) : nil
+            return code?.elementsEqual("-32601".utf8) == true ? .able(nil) : nil
         case .failure:
             return nil
         }
@@ -126,7 +126,7 @@ extension SupervisorCore {
         self.methods.declareIdempotent(capabilities.idempotent, in: pool)
         if self.pools[pool].configuration.techniques == nil {
             self.pools[pool].techniques = capabilities.techniques
-            self.techniquesAreDeclared = self.pools.contains { $0.techniques != nil }
+            self.noteTechniques()
         }
     }
 }

@@ -6,6 +6,23 @@ extension SupervisorCore {
     mutating func workerWrote(
         _ line: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
+        let message = WorkerMessage.scan(line, limits: self.limits.messages)
+        self.take(message, line, bytes: line.count, worker, &effects)
+    }
+
+    /// A line over the size limit, of which only the beginning is there.
+    mutating func workerWroteOversize(
+        prefix: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
+        let message = WorkerMessage.oversize(prefix: prefix, limits: self.limits.messages)
+        self.take(message, prefix, bytes: self.limits.messages.messageBytes, worker, &effects)
+    }
+
+    private mutating func take(
+        _ message: WorkerMessage, _ line: UnsafeRawBufferPointer, bytes: Int, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        // What `prepare` prints is for people: it speaks no protocol.
         guard self.workers[worker].role == .serving else {
             return effects.log(
                 .info, "prepare.stdout",
@@ -14,21 +31,6 @@ extension SupervisorCore {
                     "line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
                 ])
         }
-        self.take(WorkerMessage.scan(line, limits: self.limits.messages), line, worker, &effects)
-    }
-
-    /// A line over the size limit, of which only the beginning is there.
-    mutating func workerWroteOversize(
-        prefix: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
-    ) {
-        self.take(
-            WorkerMessage.oversize(prefix: prefix, limits: self.limits.messages), prefix, worker, &effects)
-    }
-
-    private mutating func take(
-        _ message: WorkerMessage, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
-        _ effects: inout some SupervisorEffects
-    ) {
         switch message {
         case .result(let number, let range):
             let result = UnsafeRawBufferPointer(rebasing: line[range])
@@ -45,7 +47,7 @@ extension SupervisorCore {
         case .notification(let notification):
             self.workerTold(notification, line, worker, &effects)
         case .noise:
-            self.heardNoise(line, worker, &effects)
+            self.heardNoise(line, bytes: bytes, worker, &effects)
         }
     }
 
@@ -139,7 +141,7 @@ extension SupervisorCore {
             self.workers[worker].latency.record(PeakLatency.fault, at: self.now)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
-            if self.hasAnotherWorker(than: worker), self.mayRetry(request) {
+            if self.hasWorker(otherThan: worker, in: pool), self.mayRetry(request) {
                 self.requeue(request, avoiding: worker)
                 self.slotCameFree(worker, &effects)
             } else {
@@ -152,13 +154,6 @@ extension SupervisorCore {
             }
         case .queued:
             preconditionFailure("a queued call was answered")
-        }
-    }
-
-    private func hasAnotherWorker(than worker: WorkerToken) -> Bool {
-        self.pools[self.workers[worker].pool].slots.contains { slot in
-            guard let process = slot.process else { return false }
-            return process != worker && self.workers[process].takesCalls
         }
     }
 
@@ -194,7 +189,9 @@ extension SupervisorCore {
                 ["worker_id": .string(self.workers[worker].id), "bytes": .integer(line.count)])
             return
         }
-        self.adopt(Capabilities(value), worker, &effects)
+        var capabilities = self.workers[worker].capabilities
+        capabilities.update(with: value)
+        self.adopt(capabilities, worker, &effects)
         self.dispatch(self.workers[worker].pool, &effects)
     }
 
@@ -203,13 +200,15 @@ extension SupervisorCore {
     }
 
     /// A line that is no message: survived, counted, logged; a flood costs the worker its place.
+    ///
+    /// - Parameter bytes: at least so many, of which an oversize line shows only the first.
     private mutating func heardNoise(
-        _ line: UnsafeRawBufferPointer, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
+        _ line: UnsafeRawBufferPointer, bytes: Int, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
     ) {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
         self.pools[pool].slots[slot].noiseLines += 1
-        let isFlood = self.workers[worker].noteNoise(
-            bytes: line.count, at: self.now, self.configuration.health)
+        let isFlood = self.workers[worker].noteNoise(bytes: bytes, at: self.now, self.configuration.health)
         effects.log(
             .warning, "worker.noise",
             [

@@ -59,7 +59,8 @@ extension SupervisorCore {
                 "worker_id": .string(process.id), "pid": .integer(pid),
                 "pool": .string(self.pools[process.pool].configuration.name), "slot": .integer(process.slot),
             ])
-        guard process.role == .serving else { return }
+        // One that was told to go before it was there has the timer of its leaving.
+        guard process.role == .serving, process.life.state == .starting else { return }
         self.setTimer(
             .life, Int(worker.index), after: self.pools[process.pool].configuration.startTimeout)
         self.askHealth(worker, &effects)
@@ -126,6 +127,7 @@ extension SupervisorCore {
             if isCurrent { self.pools[process.pool].slots[process.slot].state = .empty }
             self.workers.remove(worker)
             if isCurrent { self.refill(process, exit, &effects) }
+            self.hastenTries(process.pool)
         }
         self.dispatch(process.pool, &effects)
     }
@@ -173,6 +175,20 @@ extension SupervisorCore {
         self.refuseQueueIfHopeless(pool, &effects)
     }
 
+    /// A pool that has lost its last ready worker tries its quarantined slots more often.
+    private mutating func hastenTries(_ pool: Int) {
+        guard self.phase == .running, !self.hasReadyWorker(pool) else { return }
+        let soon = self.now.advanced(by: RestartPolicy.quarantineRetryAlone)
+        for slot in self.pools[pool].slots.indices {
+            guard case .quarantined(let nextTry) = self.pools[pool].slots[slot].state, nextTry > soon else {
+                continue
+            }
+            self.pools[pool].slots[slot].state = .quarantined(nextTry: soon)
+            self.setTimer(
+                .slotRestart, self.slotIndex(pool, slot), after: RestartPolicy.quarantineRetryAlone)
+        }
+    }
+
     /// Nothing will come for these calls: they are told at once.
     private mutating func refuseQueueIfHopeless(_ pool: Int, _ effects: inout some SupervisorEffects) {
         guard self.pools[pool].isHopeless else { return }
@@ -197,6 +213,12 @@ extension SupervisorCore {
             self.pools[pool].preparePolicy.forgiveFailedStarts()
             effects.log(.info, "pool.prepared", ["pool": .string(name)])
             return self.startPool(pool, &effects)
+        }
+        guard self.phase == .running else {
+            for request in self.requests.requests(queuedIn: pool) {
+                self.end(request, .failure(self.shuttingDown), &effects)
+            }
+            return
         }
         let chance = self.chance()
         let now = self.now
@@ -282,7 +304,7 @@ extension SupervisorCore {
         if let connection = self.requests[request].connection, self.connections[connection].isOperator {
             details.append(.init("stderr_tail", .string(exit.stderrTail)))
         }
-        let isTornDown = process.life.departure != nil
+        let isTornDown = process.life.departure == .overrun
         return RPCError(
             .workerCrashed, reason: isTornDown ? "torn_down" : "worker_crashed",
             "The worker \(exit.sentence) with the call in flight",
@@ -307,9 +329,21 @@ extension SupervisorCore {
         let isIdle = !self.hasCallers(worker)
         let action = self.workers[worker].life.retire(reason, isIdle: isIdle)
         self.perform(action, worker, &effects)
-        guard self.phase == .running, self.pools[pool].slots[slot].state == .running(worker) else { return }
+        guard self.phase == .running, self.pools[pool].slots[slot].state == .running(worker),
+            !self.countsAsFailedStart(worker, reason)
+        else { return }
         self.startWorker(pool, slot, &effects)
         self.dispatch(pool, &effects)
+    }
+
+    /// One that misbehaves before it was of any use has no successor until it is gone, and then after a wait:
+    /// else a program that floods its stdout would be started without end.
+    private func countsAsFailedStart(_ worker: WorkerToken, _ reason: DepartureReason) -> Bool {
+        guard !self.workers[worker].hasAnsweredCall else { return false }
+        switch reason {
+        case .stdoutNoise, .stdoutClosed, .stdinClosed: return true
+        case .shutdown, .startTimeout, .overrun, .unhealthy, .crashed, .exited: return false
+        }
     }
 
     /// Whether anybody waits for an answer from the worker.
@@ -392,14 +426,16 @@ extension SupervisorCore {
             self.perform(self.workers[worker].life.terminate(reason), worker, &effects)
         } else {
             self.replace(worker, reason, &effects)
-            self.loseCalls(of: worker, &effects)
+            self.loseCalls(of: worker, reason, &effects)
         }
     }
 
     /// The process lives, but its calls are lost: they need not wait for its end.
-    private mutating func loseCalls(of worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+    private mutating func loseCalls(
+        of worker: WorkerToken, _ reason: DepartureReason, _ effects: inout some SupervisorEffects
+    ) {
         let exit = LastExit(
-            status: nil, reason: "it closed its end of the pipe", at: self.wallClock,
+            status: nil, reason: reason.rawValue, at: self.wallClock,
             uptime: self.now.duration(since: self.workers[worker].startedAt),
             stderrTail: effects.stderrTail(of: worker))
         self.settleCalls(of: worker, exit, &effects)

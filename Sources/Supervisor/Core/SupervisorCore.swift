@@ -7,7 +7,8 @@ import Protocol
 /// here (time is told, randomness comes from one seed), so that the same events always lead to the same
 /// effects, and thousands of worlds a second can be simulated.
 ///
-/// A tick of the event loop is: `advance` to the present, one event after another, `endTick`.
+/// A tick of the event loop is: `advance` to the present, one event after another, `endTick`, and when the output
+/// is written, `outputWasFlushed`.
 struct SupervisorCore: ~Copyable {
     /// What the core must know of the process it runs in.
     struct Identity: Sendable {
@@ -42,8 +43,10 @@ struct SupervisorCore: ~Copyable {
     var pools: [Pool]
     var workers = SlotMap<WorkerProcess>()
     var timers = DeadlineQueue()
-    /// Which pools offer a technique, so that params are looked into only where it matters.
-    var techniquesAreDeclared = false
+    /// Whether a call's technique decides where it goes, so that params are looked into only where it matters.
+    var techniquesMatter = false
+    /// A worker was passed over because it does not read what it was sent.
+    var isHeldBack = false
 
     // Buffers that are used again, so that a call allocates nothing.
     var head: [UInt8] = []
@@ -63,7 +66,13 @@ struct SupervisorCore: ~Copyable {
         self.methods = MethodTable(configuration)
         self.requests = RequestTable(pools: configuration.pools.count)
         self.pools = configuration.pools.map(Pool.init)
-        self.techniquesAreDeclared = self.pools.contains { $0.techniques != nil }
+        self.noteTechniques()
+    }
+
+    mutating func noteTechniques() {
+        self.techniquesMatter =
+            !self.configuration.loadBalancer.techniqueRouting.isEmpty
+            || self.pools.contains { $0.techniques != nil }
     }
 
     var limits: Configuration.Limits { self.configuration.limits }
@@ -150,10 +159,8 @@ extension SupervisorCore {
         }
     }
 
-    /// The last event of a tick: lets connections go on that were paused, and ends the shutdown when nothing is
-    /// left to wait for.
+    /// The last event of a tick: ends the shutdown when nothing is left to wait for.
     mutating func endTick(_ effects: inout some SupervisorEffects) {
-        if !self.pausedConnections.isEmpty { self.resumeConnections(&effects) }
         if self.phase != .running { self.continueShutdown(&effects) }
     }
 

@@ -73,7 +73,10 @@ final class Server {
 
     private func endTick() {
         self.core.endTick(&self.effects)
-        self.effects.flush()
+        repeat {
+            self.effects.flush()
+            self.core.outputWasFlushed(&self.effects)
+        } while self.effects.hasUnflushed
     }
 
     /// Waiting output is given a moment, the guardian sees to what is left, then the socket file goes.
@@ -112,6 +115,8 @@ final class Server {
                 if self.effects.worker(worker) != nil { self.core.inputFailed(worker) }
             case .outputWaits(let token):
                 if self.effects.connection(token) != nil { self.core.outputWaits(for: token) }
+            case .outputSent(let token):
+                if self.effects.connection(token) != nil { self.core.outputIsSent(to: token) }
             case .disconnected(let token):
                 if let connection = self.effects.connection(token) { self.disconnect(connection) }
             }
@@ -200,23 +205,13 @@ extension Server {
 
     private func clientIsReady(_ token: ConnectionToken, _ readiness: Readiness) {
         guard let connection = self.effects.connection(token) else { return }
-        if readiness.canWrite { self.flushOutput(of: connection) }
+        if readiness.canWrite { self.effects.flush(connection) }
         if readiness.isHungUp {
             // What it sent before it left is still taken in: a notification needs no answer.
             while self.read(from: connection) {}
             if self.effects.connection(token) === connection { self.disconnect(connection) }
         } else if readiness.canRead {
             _ = self.read(from: connection)
-        }
-    }
-
-    private func flushOutput(of connection: ClientConnection) {
-        let hasSent = self.effects.flush(connection)
-        if connection.output.isEmpty {
-            connection.isStalled = false
-            self.core.outputIsSent(to: connection.token)
-        } else if hasSent {
-            self.core.outputWaits(for: connection.token)
         }
     }
 

@@ -230,13 +230,14 @@ extension ShellEffects {
         self.log.flush()
     }
 
-    /// Sends what waits for a client.
-    ///
-    /// - Returns: whether anything was sent.
-    @discardableResult
-    mutating func flush(_ connection: ClientConnection) -> Bool {
+    /// Whether something was added since the last flush.
+    var hasUnflushed: Bool { !self.dirtyWorkers.isEmpty || !self.dirtyConnections.isEmpty }
+
+    /// Sends what waits for a client. Whoever flushes, the core hears when a client begins to stall, takes some,
+    /// or has taken all.
+    mutating func flush(_ connection: ClientConnection) {
         connection.isDirty = false
-        guard self.connections[Int(connection.token.index)] === connection else { return false }
+        guard self.connections[Int(connection.token.index)] === connection else { return }
         var hasSent = false
         while !connection.output.isEmpty {
             switch connection.output.withUnsent({ connection.socket.send($0) }) {
@@ -245,16 +246,17 @@ extension ShellEffects {
                 hasSent = true
             case .wouldBlock:
                 connection.setInterest(.writing, true, in: self.loop)
-                if !connection.isStalled { self.deferred.append(.outputWaits(connection.token)) }
+                if hasSent || !connection.isStalled { self.deferred.append(.outputWaits(connection.token)) }
                 connection.isStalled = true
-                return hasSent
+                return
             case .ended, .failed:
                 self.deferred.append(.disconnected(connection.token))
-                return hasSent
+                return
             }
         }
+        if connection.isStalled { self.deferred.append(.outputSent(connection.token)) }
+        connection.isStalled = false
         connection.setInterest(.writing, false, in: self.loop)
         if connection.closesWhenFlushed { self.deferred.append(.disconnected(connection.token)) }
-        return hasSent
     }
 }

@@ -18,5 +18,7 @@ enum DeferredEvent {
     case inputFailed(WorkerToken)
     /// A client takes less than it is sent.
     case outputWaits(ConnectionToken)
+    /// It has taken all that waited.
+    case outputSent(ConnectionToken)
     case disconnected(ConnectionToken)
 }

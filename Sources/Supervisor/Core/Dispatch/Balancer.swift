@@ -65,8 +65,21 @@ struct PeakLatency: Equatable, Sendable {
     /// What a worker's own fault counts as.
     static let fault = Nanoseconds.seconds(5)
 
-    private(set) var nanoseconds: Double?
+    private var nanoseconds: Double?
     private var measuredAt = Instant(nanoseconds: 0)
+
+    /// The latency to expect now; nil without a measurement. It is forgotten also while nothing is measured:
+    /// else a worker that was slow once would never be tried again.
+    func expected(at now: Instant) -> Double? {
+        self.nanoseconds.map { $0 * Self.kept(after: Double(now.duration(since: self.measuredAt))) }
+    }
+
+    /// What is left of an old measurement: (1 + t/8τ)⁻⁸ ≈ exp(-t/τ), without libm.
+    private static func kept(after elapsed: Double) -> Double {
+        let base = 1 + elapsed / Self.decay / 8
+        let square = base * base
+        return 1 / (square * square * square * square)
+    }
 
     mutating func record(_ latency: Nanoseconds, at now: Instant) {
         let sample = Double(max(1, latency))
@@ -76,7 +89,7 @@ struct PeakLatency: Equatable, Sendable {
             return
         }
         let elapsed = Double(now.duration(since: self.measuredAt))
-        let kept = 1 / (1 + max(elapsed, sample) / Self.decay)  // ≈ exp(-t/decay), without libm
+        let kept = Self.kept(after: max(elapsed, sample))
         self.nanoseconds = average * kept + sample * (1 - kept)
         self.measuredAt = now
     }

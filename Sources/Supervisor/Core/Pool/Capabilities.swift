@@ -18,19 +18,24 @@ struct Capabilities: Equatable, Sendable {
 
     init() {}
 
-    /// - Parameter value: the object `capabilities`, or the params of `worker.capabilities`.
-    init(_ value: JSONValue) {
-        self.methods = Self.strings(value["methods"])
-        self.techniques = Self.strings(value["techniques"])
+    /// - Parameter value: the object `capabilities`.
+    init(_ value: JSONValue) { self.update(with: value) }
+
+    /// Takes a change: what is not named stays as it was.
+    ///
+    /// - Parameter value: the params of `worker.capabilities`.
+    mutating func update(with value: JSONValue) {
+        self.methods = Self.strings(value["methods"]) ?? self.methods
+        self.techniques = Self.strings(value["techniques"]) ?? self.techniques
         if let count = value["max_concurrency"]?.integerValue, count >= 1 {
             self.maxConcurrency = Int(clamping: min(count, 4096))
         }
-        self.cacheable = Self.strings(value["cacheable"]) ?? []
-        self.idempotent = Self.strings(value["idempotent"]) ?? []
-        self.isStreaming = value["streaming"]?.boolValue ?? false
-        self.honoursCancel = value["cancel"]?.boolValue ?? false
-        self.cacheEpoch = value["cache_epoch"]?.stringValue
-        self.embeddingModel = value["embedding_model"]?.stringValue
+        self.cacheable = Self.strings(value["cacheable"]) ?? self.cacheable
+        self.idempotent = Self.strings(value["idempotent"]) ?? self.idempotent
+        self.isStreaming = value["streaming"]?.boolValue ?? self.isStreaming
+        self.honoursCancel = value["cancel"]?.boolValue ?? self.honoursCancel
+        self.cacheEpoch = value["cache_epoch"]?.stringValue ?? self.cacheEpoch
+        self.embeddingModel = value["embedding_model"]?.stringValue ?? self.embeddingModel
     }
 
     private static func strings(_ value: JSONValue?) -> [String]? {
@@ -40,8 +45,8 @@ struct Capabilities: Equatable, Sendable {
 
 /// What a worker's answer to `health.check` says of its health.
 enum HealthReport: Equatable, Sendable {
-    /// `healthy` or `degraded`: it takes calls.
-    case able(Capabilities)
+    /// `healthy` or `degraded`: it takes calls. Without capabilities what it declared before stays valid.
+    case able(Capabilities?)
     case unhealthy
 
     /// Judges the result of `health.check`: `{"status": "healthy" | "degraded" | "unhealthy", …}`.
@@ -50,7 +55,7 @@ enum HealthReport: Equatable, Sendable {
     init?(result: JSONValue) {
         switch result["status"]?.stringValue {
         case "healthy", "degraded":
-            self = .able(result["capabilities"].map(Capabilities.init) ?? Capabilities())
+            self = .able(result["capabilities"].map { Capabilities($0) })
         case "unhealthy":
             self = .unhealthy
         default:

@@ -125,6 +125,8 @@ struct LastExit: Equatable {
         switch self.status {
         case .exited(let code): "exited with code \(code)"
         case .signaled(let number): "was killed by \(SignalName.text(number))"
+        case nil where self.reason == DepartureReason.stdoutClosed.rawValue: "closed its stdout"
+        case nil where self.reason == DepartureReason.stdinClosed.rawValue: "stopped reading its stdin"
         case nil: "could not be started: \(self.reason)"
         }
     }

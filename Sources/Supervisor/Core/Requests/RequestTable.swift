@@ -151,6 +151,11 @@ struct RequestTable {
     /// The request that waits longest in the pool's queue.
     func firstQueued(in pool: Int) -> RequestToken? { self.token(self.queues[pool].head) }
 
+    /// The request behind a queued one.
+    func queued(after token: RequestToken) -> RequestToken? {
+        self.token(self.requests[token].placeLinks.next)
+    }
+
     /// Open calls and waiting notifications of a connection.
     func open(of connection: ConnectionToken) -> Int {
         Int(connection.index) < self.connections.count ? self.connections[Int(connection.index)].count : 0
