@@ -1,0 +1,54 @@
+@testable import Supervisor
+
+/// Effects that are only written down, for a test to look at.
+struct RecordedEffects: SupervisorEffects {
+    var toClients: [ConnectionToken: [[UInt8]]] = [:]
+    var toWorkers: [WorkerToken: [UInt8]] = [:]
+    var spawns: [SpawnRequest] = []
+    var closedInputs: [WorkerToken] = []
+    var signals: [Sent] = []
+    var paused: Set<ConnectionToken> = []
+    var closing: Set<ConnectionToken> = []
+    var aborted: Set<ConnectionToken> = []
+    var events: [String] = []
+    var isFinished = false
+
+    /// What waits for a client or a worker that takes nothing.
+    var outputBacklogs: [ConnectionToken: Int] = [:]
+    var inputBacklogs: [WorkerToken: Int] = [:]
+    var bytesHeldByConnections = 0
+
+    struct Sent: Equatable {
+        var worker: WorkerToken
+        var signal: WorkerSignal
+    }
+
+    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+        var bytes: [UInt8] = []
+        body(&bytes)
+        self.toClients[connection, default: []].append(bytes)
+    }
+
+    func outputBacklog(of connection: ConnectionToken) -> Int { self.outputBacklogs[connection] ?? 0 }
+    mutating func setReading(_ isReading: Bool, from connection: ConnectionToken) {
+        if isReading { self.paused.remove(connection) } else { self.paused.insert(connection) }
+    }
+    mutating func closeWhenFlushed(_ connection: ConnectionToken) { self.closing.insert(connection) }
+    mutating func abort(_ connection: ConnectionToken) { self.aborted.insert(connection) }
+    mutating func spawn(_ request: SpawnRequest) { self.spawns.append(request) }
+    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void) {
+        body(&self.toWorkers[worker, default: []])
+    }
+    func inputBacklog(of worker: WorkerToken) -> Int { self.inputBacklogs[worker] ?? 0 }
+    mutating func closeInput(of worker: WorkerToken) { self.closedInputs.append(worker) }
+    mutating func signal(_ worker: WorkerToken, _ signal: WorkerSignal) {
+        self.signals.append(Sent(worker: worker, signal: signal))
+    }
+    mutating func usage(of worker: WorkerToken) -> ResourceUsage? {
+        ResourceUsage(residentBytes: 8 << 20, cpuPercent: 12.34)
+    }
+    func stderrTail(of worker: WorkerToken) -> String { "first\nlast words" }
+    mutating func finish() { self.isFinished = true }
+    func isLogged(_ level: LogLevel) -> Bool { true }
+    mutating func log(_ record: LogRecord) { self.events.append("\(record.event)") }
+}
