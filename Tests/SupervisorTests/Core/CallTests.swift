@@ -13,7 +13,7 @@ import Testing
         scenario.send(client, #"{"method":"a.b","id":"\u0041 1","jsonrpc":"2.0","params":[1,{"x":null}]}"#)
         let sent = scenario.messages(to: scenario.workers[0]).last
         #expect(sent?["method"] == "a.b")
-        #expect(sent?["params"] == [1, ["x": nil]])
+        #expect(sent?["params"] == [1, ["x": .null]])
         #expect(sent?["metadata"]?["deadline_ms"] == 60_000)
         #expect(sent?["metadata"]?["request_id"]?.stringValue?.count == 36)
         scenario.reply(scenario.workers[0], scenario.calls(on: scenario.workers[0]).last, [1])
@@ -228,7 +228,7 @@ import Testing
         #expect(scenario.messages(to: scenario.workers[0]).last?["method"] == "told")
         scenario.reply(scenario.workers[0], scenario.calls(on: scenario.workers[0]).first, "r")
         let elements = try #require(try scenario.answer(client).arrayValue)
-        #expect(elements.map { $0["id"] ?? "absent" } == [nil, "2", 3, 1])
+        #expect(elements.map { $0["id"] ?? "absent" } == [.null, "2", 3, 1])
         #expect(elements.map { $0["error"]?["code"] } == [-32600, nil, -32601, nil])
     }
 
