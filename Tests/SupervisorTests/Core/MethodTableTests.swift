@@ -1,0 +1,172 @@
+import Protocol
+import Testing
+
+@testable import Supervisor
+
+@Suite struct MethodTableTests {
+    private static func route(_ table: MethodTable, _ name: String) -> MethodTable.Route {
+        Array(name.utf8).withUnsafeBytes { table.route($0) }
+    }
+
+    private static func index(_ table: MethodTable, _ name: String) -> MethodTable.Index {
+        guard case .worker(let index) = Self.route(table, name) else { return .other }
+        return index
+    }
+
+    @Test(arguments: MethodTable.LocalMethod.allCases)
+    func answersItsOwnMethods(method: MethodTable.LocalMethod) {
+        #expect(Self.route(MethodTable(Configuration()), method.rawValue) == .local(method))
+    }
+
+    @Test(arguments: [
+        "supervisor.statusx", "supervisor.", "config.update", "events.subscribe", "cache.clear",
+        "embedding_cache.put", "rpc.discover", "$/x", "notifications/x", "pipeline.list", "health.detailed",
+    ]) func keepsReservedNames(name: String) {
+        #expect(Self.route(MethodTable(Configuration()), name) == .reserved)
+    }
+
+    @Test(arguments: ["job.run", "pings", "supervisor", "cache", "Config.x", "", "*"])
+    func passesOtherNamesOn(name: String) {
+        #expect(Self.route(MethodTable(Configuration()), name) == .worker(.other))
+    }
+
+    @Test func knowsTimeoutsByMethodUpToTheMaximum() {
+        var configuration = Configuration()
+        configuration.timeouts.perMethod = ["slow": .seconds(90_000), "quick": .milliseconds(5)]
+        let table = MethodTable(configuration)
+        #expect(table.timeout(of: Self.index(table, "slow")) == .seconds(600))
+        #expect(table.timeout(of: Self.index(table, "quick")) == .milliseconds(5))
+        #expect(table.timeout(of: .other) == .seconds(60))
+    }
+
+    @Test func hasRoomForEveryConfiguredTimeout() {
+        var configuration = Configuration()
+        for index in 0..<300 { configuration.timeouts.perMethod["m\(index)"] = .seconds(1) }
+        let table = MethodTable(configuration)
+        #expect(table.timeout(of: Self.index(table, "m299")) == .seconds(1))
+        #expect(table.timeout(of: .other) == .seconds(60))
+        #expect(table.isIdempotent(Self.index(table, "rag.execute"), in: 0))
+        #expect(!table.isIdempotent(.other, in: 0))
+    }
+
+    @Test func takesWhatAPoolDeclaresLast() {
+        var configuration = Configuration()
+        configuration.pools.append(Configuration.Pool(name: "b"))
+        var table = MethodTable(configuration)
+        table.declareIdempotent(["a", "b"], in: 1)
+        #expect(table.isIdempotent(Self.index(table, "a"), in: 1))
+        #expect(!table.isIdempotent(Self.index(table, "a"), in: 0))
+        table.declareIdempotent(["b"], in: 1)
+        #expect(!table.isIdempotent(Self.index(table, "a"), in: 1))
+        #expect(table.isIdempotent(Self.index(table, "b"), in: 1))
+        #expect(table.isIdempotent(Self.index(table, "rag.execute"), in: 0))
+    }
+
+    @Test func doesNotTakeUnknownMethodsForDeclaredOnes() {
+        var table = MethodTable(Configuration())
+        table.declareIdempotent((0..<500).map { "a\($0)" }, in: 0)
+        table.declareIdempotent((0..<500).map { "b\($0)" }, in: 0)
+        #expect(!table.isIdempotent(.other, in: 0))
+    }
+}
+
+@Suite struct GlobTests {
+    /// By definition: a star is any run.
+    private static func naive(_ pattern: Substring, _ text: Substring) -> Bool {
+        guard let first = pattern.first else { return text.isEmpty }
+        if first == "*" {
+            return self.naive(pattern.dropFirst(), text)
+                || (!text.isEmpty && self.naive(pattern, text.dropFirst()))
+        }
+        return text.first == first && self.naive(pattern.dropFirst(), text.dropFirst())
+    }
+
+    @Test func agreesWithTheDefinition() {
+        var random = SeededGenerator(seed: 3)
+        func make(_ letters: [Character]) -> String {
+            String(
+                (0..<Int.random(in: 0...7, using: &random)).compactMap { _ in
+                    letters.randomElement(using: &random)
+                })
+        }
+        for _ in 0..<20_000 {
+            let (pattern, text) = (make(["a", "b", ".", "*"]), make(["a", "b", "."]))
+            let matches = Array(text.utf8).withUnsafeBytes { Glob(pattern).matches($0) }
+            #expect(matches == Self.naive(pattern[...], text[...]), "\(pattern) \(text)")
+        }
+    }
+}
+
+@Suite struct CapabilitiesTests {
+    @Test func takesValuesOfTheWrongTypeForNotDeclared() {
+        let wrong: JSONValue = [
+            "methods": "x", "techniques": 1, "max_concurrency": "4", "cacheable": ["a": 1],
+            "idempotent": true,
+            "streaming": "yes", "cancel": 1, "cache_epoch": 5, "embedding_model": [],
+        ]
+        #expect(Capabilities(wrong) == Capabilities())
+        #expect(Capabilities([1, 2]) == Capabilities())
+        #expect(Capabilities(.null) == Capabilities())
+    }
+
+    @Test(arguments: [(JSONValue.integer(0), nil), (-3, nil), (2.5, nil), (3, 3), (1e9, 4096), (4.0, 4)])
+    func believesAConcurrencyOnlyInReason(value: JSONValue, expected: Int?) {
+        #expect(Capabilities(["max_concurrency": value]).maxConcurrency == expected)
+    }
+
+    @Test func changesOnlyWhatIsNamed() {
+        var capabilities = Capabilities(["techniques": ["a"], "cancel": true, "cache_epoch": "1"])
+        capabilities.update(with: ["cache_epoch": "2", "techniques": 7])
+        #expect(capabilities == Capabilities(["techniques": ["a"], "cancel": true, "cache_epoch": "2"]))
+    }
+
+    @Test func judgesTheStatus() {
+        #expect(HealthReport(result: ["status": "healthy"]) == .able(nil))
+        #expect(HealthReport(result: ["status": "degraded", "capabilities": [:]]) == .able(Capabilities()))
+        #expect(HealthReport(result: ["status": "unhealthy", "capabilities": [:]]) == .unhealthy)
+        for result: JSONValue in [["status": "HEALTHY"], ["status": 1], [:], "healthy", .null, [1]] {
+            #expect(HealthReport(result: result) == nil)
+        }
+    }
+}
+
+@Suite struct LatencyHistogramTests {
+    @Test func hasNothingToSayWithoutMeasurements() {
+        #expect(LatencyHistogram().quantile(0.5) == nil)
+    }
+
+    /// Microseconds by a uniform number in 0..<1.
+    private static let distributions: [@Sendable (Double) -> Double] = [
+        { 100 + 900 * $0 },
+        { 50 / (1.0001 - $0) },
+        { $0 < 0.9 ? 200 + $0 : 2e6 + 1e6 * $0 },
+        { 1e9 * $0 * $0 + 64 },
+    ]
+
+    @Test(arguments: 0..<4)
+    func isWithinTwoPercentOfTheTruth(distribution: Int) throws {
+        var random = SeededGenerator(seed: 11)
+        var histogram = LatencyHistogram()
+        var all: [Int64] = []
+        for _ in 0..<10_000 {
+            let value = Int64(
+                1000 * Self.distributions[distribution](Double.random(in: 0..<1, using: &random)))
+            histogram.record(value)
+            all.append(value)
+        }
+        all.sort()
+        for quantile in [0.01, 0.25, 0.5, 0.75, 0.95, 0.99] {
+            let truth = Double(all[Int((quantile * 10_000).rounded(.up)) - 1])
+            let found = Double(try #require(histogram.quantile(quantile)))
+            #expect(abs(found - truth) <= 0.02 * truth, "p\(quantile): \(found) for \(truth)")
+        }
+    }
+
+    @Test(arguments: [Int64.min, -1, 0, 999, 1000, 63_999, 64_000, .max])
+    func takesAnyDuration(duration: Int64) {
+        var histogram = LatencyHistogram()
+        histogram.record(duration)
+        #expect(histogram.count == 1)
+        #expect(histogram.quantile(1) != nil)
+    }
+}
