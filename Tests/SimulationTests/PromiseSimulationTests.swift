@@ -6,9 +6,13 @@ import Testing
 /// Thousands of seeded worlds, each checked after every event.
 ///
 ///     SIMULATION_SEEDS=100000 swift test --filter SimulationTests      more of them
-///     SIMULATION_SEED=1234 swift test --filter SimulationTests         one of them
+///     SIMULATION_SEED=1234 swift test --filter SimulationTests         one of them, with its log
 @Suite struct PromiseSimulationTests {
     private static let blocks = 20
+
+    private static let command =
+        "swift test -c release --disable-xctest --scratch-path .build/checked -Xswiftc -assert-config"
+        + " -Xswiftc Debug --filter SimulationTests"
 
     private static func number(_ name: String) -> UInt64? {
         getenv(name).flatMap { UInt64(String(cString: $0)) }
@@ -27,11 +31,12 @@ import Testing
     func answersEveryCallOnce(block: Int) {
         for seed in Self.seeds(ofBlock: block) {
             SeedFile.note(seed, block: block)
-            var world = VirtualWorld(seed: seed)
-            guard let violation = world.run() else { continue }
-            Issue.record(
-                "seed \(seed): \(violation); replay: SIMULATION_SEED=\(seed) swift test --filter SimulationTests"
-            )
+            let isReplay = Self.number("SIMULATION_SEED") != nil
+            var world = VirtualWorld(seed: seed, traced: isReplay)
+            let violation = world.run()
+            if isReplay { print(world.trace.joined(separator: "\n")) }
+            guard let violation else { continue }
+            Issue.record("seed \(seed): \(violation); replay: SIMULATION_SEED=\(seed) \(Self.command)")
             return
         }
     }
@@ -50,27 +55,39 @@ import Testing
     }
 
     @Test func noticesALostAnswer() {
-        var world = VirtualWorld(seed: 3)
-        world.sabotage = .loseAnswer(5)
-        #expect(world.run()?.hasPrefix("P1") == true)
+        #expect(Self.violations(.loseAnswer(5)).contains { $0.hasPrefix("P1: client") })
     }
 
     @Test func noticesASecondAnswer() {
-        let violations = (UInt64(1)...10).compactMap { seed in
-            var world = VirtualWorld(seed: seed)
-            world.sabotage = .repeatAnswer(5)
-            return world.run()
-        }
-        #expect(violations.contains { $0.hasPrefix("P1: a second") })
+        #expect(Self.violations(.repeatAnswer(5)).contains { $0.hasPrefix("P1: a second") })
     }
 
     @Test func noticesAnAnswerMeantForAnother() {
-        let violations = (UInt64(1)...10).compactMap { seed in
+        #expect(Self.violations(.swapNonces).contains { $0.hasPrefix("P2") })
+    }
+
+    @Test func noticesACallTooManyAtAWorker() {
+        #expect(Self.violations(.hideASlot).contains { $0.hasPrefix("P5") })
+    }
+
+    private static func violations(_ sabotage: VirtualWorld.Sabotage) -> [String] {
+        (UInt64(1)...20).compactMap { seed in
             var world = VirtualWorld(seed: seed)
-            world.sabotage = .swapNonces
+            world.sabotage = sabotage
             return world.run()
         }
-        #expect(violations.contains { $0.hasPrefix("P2") })
+    }
+
+    @Test func noticesACallThatIsSentTwice() {
+        #expect(Self.violations(.repeatCalls).contains { $0.hasPrefix("P3") })
+    }
+
+    @Test func noticesADeadlineThatIsTooLate() {
+        #expect(Self.violations(.stretchDeadlines).contains { $0.hasPrefix("P1: told") })
+    }
+
+    @Test func noticesAStopThatDoesNotEnd() {
+        #expect(Self.violations(.loseSignals).contains { $0.hasPrefix("P1: nothing will ever") })
     }
 
     @Test func theSameSeedLivesThroughTheSameStory() {

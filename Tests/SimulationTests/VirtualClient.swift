@@ -72,6 +72,9 @@ struct VirtualClient {
             return "P1: a second or foreign answer to \(id)"
         }
         self.answered += 1
+        if message["metadata"]?["request_id"]?.stringValue == nil {
+            return "an answer without the metadata that were asked for: \(message.text)"
+        }
         if now > call.due { return "P1: answered \(now.duration(since: call.due)) ns after its deadline" }
         if let nonce = message["result"]?["nonce"], nonce != .integer(call.nonce) {
             return "P2: \(id) got the result of another call: \(message.text)"

@@ -8,7 +8,7 @@ struct VirtualWorker {
     /// What it does to one call.
     enum Behaviour: CaseIterable {
         case answer, answerSlowly, error, crash, hang, answerTwice, foreignReply, noiseThenAnswer, unreadable
-        case garbageReply
+        case garbageReply, oversizeReply, changeConcurrency, closeStdoutAndDie, closeStdoutAndLive
     }
 
     /// What comes out of it, and when.
@@ -18,9 +18,13 @@ struct VirtualWorker {
         var isReplyTo: UInt64?
         /// It names a call that never was.
         var isForeign = false
+        /// Only its beginning is there.
+        var isOversize = false
+        /// The calls at once that it declares.
+        var concurrency: Int?
     }
 
-    enum Fate { case none, crash(after: Nanoseconds) }
+    enum Fate { case none, crash(after: Nanoseconds), closeOutput(after: Nanoseconds, dies: Bool) }
 
     let token: WorkerToken
     /// Calls it got a cancel for: what it still says about them is late.
@@ -29,7 +33,13 @@ struct VirtualWorker {
     var answered: Set<UInt64> = []
     let declaresCancel: Bool
     let concurrency: Int
+    /// What the supervisor has heard of that.
+    var knownConcurrency = 0
+    /// Calls it got and has not answered.
+    var open: Set<UInt64> = []
+    var hasClosedOutput = false
     let ignoresTerm: Bool
+    let ignoresEnd: Bool
     /// Never answers a health check.
     let isStuck: Bool
 
@@ -38,6 +48,7 @@ struct VirtualWorker {
         self.declaresCancel = Bool.random(using: &random)
         self.concurrency = Int.random(in: 1...4, using: &random)
         self.ignoresTerm = Double.random(in: 0..<1, using: &random) < faults
+        self.ignoresEnd = Double.random(in: 0..<1, using: &random) < faults
         self.isStuck = Double.random(in: 0..<1, using: &random) < faults / 4
     }
 
@@ -73,7 +84,9 @@ struct VirtualWorker {
                 "max_concurrency": .integer(self.concurrency), "cancel": .bool(self.declaresCancel),
             ],
         ]
-        return [Self.reply(number, result, after: Self.delay(1...40, &random))]
+        var reply = Self.reply(number, result, after: Self.delay(1...40, &random))
+        reply.concurrency = self.concurrency
+        return [reply]
     }
 
     private func cancel(_ number: UInt64, _ random: inout SeededGenerator) -> [Output] {
@@ -111,6 +124,20 @@ struct VirtualWorker {
         case .unreadable:
             let line = "{\"jsonrpc\":\"2.0\",\"id\":\(number),\"result\":{\"nonce\":"
             return ([Output(after: soon, line: Array(line.utf8), isReplyTo: number)], .none)
+        case .oversizeReply:
+            let line = "{\"jsonrpc\":\"2.0\",\"id\":\(number),\"result\":\"xxxx"
+            return (
+                [Output(after: soon, line: Array(line.utf8), isReplyTo: number, isOversize: true)], .none
+            )
+        case .changeConcurrency:
+            let concurrency = Int.random(in: 1...4, using: &random)
+            let line: JSONValue = [
+                "jsonrpc": "2.0", "method": "worker.capabilities",
+                "params": ["max_concurrency": .integer(concurrency)],
+            ]
+            return ([Output(after: soon, line: line.bytes, concurrency: concurrency), good], .none)
+        case .closeStdoutAndDie: return ([], .closeOutput(after: soon, dies: true))
+        case .closeStdoutAndLive: return ([], .closeOutput(after: soon, dies: false))
         case .garbageReply:
             let line = "{\"jsonrpc\":\"2.0\",\"id\":\(number),\"result\":1,\"error\":2}"
             return ([Output(after: soon, line: Array(line.utf8), isReplyTo: number)], .none)

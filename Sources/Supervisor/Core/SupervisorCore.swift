@@ -167,12 +167,6 @@ extension SupervisorCore {
     func _checkInvariants() {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
-        for token in self.workers.tokens {
-            let process = self.workers[token]
-            precondition(
-                self.requests.inFlight(on: token) <= process.maxConcurrency,
-                "\(process.id) has more calls than slots")
-        }
         for token in self.requests.all {
             switch self.requests[token].state {
             case .inFlight(let worker), .abandoned(let worker):
