@@ -285,7 +285,7 @@ extension SupervisorCore {
         }
     }
 
-    private func timedOut(_ request: RequestToken) -> RPCError {
+    func timedOut(_ request: RequestToken) -> RPCError {
         let waited = self.now.duration(since: self.requests[request].arrivedAt)
         return RPCError(
             .communicationTimeout, reason: "deadline_exceeded",

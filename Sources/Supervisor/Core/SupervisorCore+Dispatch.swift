@@ -98,6 +98,11 @@ extension SupervisorCore {
         var next = self.requests.firstQueued(in: pool)
         while let request = next {
             next = self.requests.queued(after: request)
+            // What happens late in a tick may come here before the deadlines that have passed meanwhile.
+            guard self.requests[request].deadline > self.now else {
+                self.end(request, .failure(self.timedOut(request)), &effects)
+                continue
+            }
             let avoided = self.requests[request].avoided
             if let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true, effects) {
                 self.send(request, to: worker, &effects)

@@ -102,6 +102,21 @@ import Testing
         #expect(scenario.calls(on: scenario.workers[1]).count == 2)
     }
 
+    @Test func doesNotSendACallWhoseDeadlineHasPassed() throws {
+        let scenario = Scenario.ready(capabilities: ["cancel": true])
+        let client = try scenario.connect()
+        scenario.call(client, 1, "rag.execute", metadata: ["timeout_ms": 2100])
+        scenario.call(client, 2, "job.run", metadata: ["timeout_ms": 50])
+        let number = try #require(scenario.calls(on: scenario.workers[0]).last)
+        scenario.write(scenario.workers[0], #"{"jsonrpc":"2.0","id":\#(number),"result":"#)
+        scenario.pass(.milliseconds(50))
+        #expect(try scenario.error(client).code == 1002)
+        // One late tick: the other worker has overrun, so that the first one is asked again; but it is too late.
+        scenario.tick { $0.advance(to: $0.now.advanced(by: .seconds(3)), wallClock: 0, &$1) }
+        #expect(try scenario.error(client) == Failure(1002, "deadline_exceeded"))
+        #expect(scenario.calls(on: scenario.workers[0]).count == 1)
+    }
+
     @Test func tellsTheCallerOfAnUnreadableReplyWhenThereIsNoOtherWorker() throws {
         let scenario = Scenario.ready(workers: 1)
         let client = try scenario.connect()
