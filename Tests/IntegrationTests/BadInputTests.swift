@@ -222,5 +222,28 @@ extension IntegrationTests {
                 #expect(answers.contains { $0["id"] == "good" && $0["result"] != nil }, name)
             }
         }
+
+        @Test func refusesEveryBrokenFileOfTheJSONTestSuite() throws {
+            guard let directory = Programs.sharedData("json-test-suite/test_parsing") else {
+                print("skipped: the JSON test suite is not there (../shared/data/json-test-suite)")
+                return
+            }
+            var input: [UInt8] = []
+            var count = 0
+            for name in try FileManager.default.contentsOfDirectory(atPath: directory)
+            where name.hasPrefix("n_") {
+                let content = Files.bytes("\(directory)/\(name)")
+                guard !content.contains(0x0A), content.contains(where: { $0 > 0x20 }) else { continue }
+                input += content + [0x0A]
+                count += 1
+            }
+            input += Array(#"{"jsonrpc":"2.0","id":"good","method":"ping"}"#.utf8)
+            let worker = try ChildProcess([Programs.worker], input: input)
+            #expect(try worker.exit() == .exited(code: 0))
+            let answers = try worker.output.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+            #expect(answers.count == count + 1)
+            #expect(answers.count { [-32700, -32600].contains($0.errorCode) && $0["id"] == .null } == count)
+            #expect(answers.contains { $0["id"] == "good" && $0["result"] != nil })
+        }
     }
 }

@@ -172,6 +172,24 @@ extension IntegrationTests {
             #expect(try client.call("echo")["error"] == nil)
         }
 
+        @Test func closesAClientThatTakesNothingForTooLong() throws {
+            let supervisor = try SupervisorProcess(settings: "limits: { write_stall: \"300ms\" }")
+            let slow = try supervisor.client()
+            for _ in 0..<3 { try slow.start("big", #"{"bytes":1000000}"#) }
+            try eventually("its stall is logged") { !supervisor.records("client.stalled").isEmpty }
+            try eventually("it is closed") { try supervisor.status()["connections"] == 1 }
+            #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
+        }
+
+        @Test func refusesACallThatCanNeverFit() throws {
+            let supervisor = try SupervisorProcess(settings: "limits: { bytes_per_connection: \"64KiB\" }")
+            let client = try supervisor.client()
+            let filler = String(repeating: "x", count: 200_000)
+            let answer = try client.call("echo", "[\"\(filler)\"]")
+            #expect(answer.errorCode == 2003 && answer.errorReason == "memory")
+            #expect(try client.call("echo", "[1]")["result"] == [1])
+        }
+
         @Test func limitsConnections() throws {
             let supervisor = try SupervisorProcess(settings: "limits: { connections: 3 }")
             let clients = try (0..<3).map { _ in try supervisor.client() }
