@@ -79,6 +79,22 @@ extension IntegrationTests {
                 Comment(rawValue: status.text))
         }
 
+        @Test func doNotSeeCommandLines() throws {
+            let directory = try TestDirectory()
+            chmod(directory.path, 0o755)
+            let supervisor = try SupervisorProcess(
+                worker: ["/nowhere/hidden-program", "--token=x"],
+                settings: "socket: { mode: \"0666\" }, restart: { backoff_initial: \"10ms\", max_deaths: 2 }",
+                in: directory, waits: false)
+            try supervisor.waitForWorker("it is quarantined") { $0["state"] == "quarantined" }
+            #expect(try supervisor.status().text.contains("hidden-program"))
+            for method in ["supervisor.status", "echo"] {
+                let answer = try self.ask(supervisor, method)
+                #expect(!answer.text.contains("hidden-program"), Comment(rawValue: answer.text))
+                #expect(!answer.text.contains("token"), Comment(rawValue: answer.text))
+            }
+        }
+
         @Test func cannotUseASocketOfItsUserOnly() throws {
             let directory = try TestDirectory()
             chmod(directory.path, 0o755)

@@ -14,7 +14,7 @@ extension SupervisorCore {
         case .refused(let error): return self.refuse(incoming, error, &effects)
         }
         guard !self.pools[pool].isHopeless else {
-            return self.refuse(incoming, self.noHealthyWorker(pool), &effects)
+            return self.refuse(incoming, self.noHealthyWorker(pool, incoming.caller.connection), &effects)
         }
         guard self.hasRoom(in: pool, effects) else {
             return self.refuse(incoming, self.overloaded(pool), &effects)
@@ -209,14 +209,17 @@ extension SupervisorCore {
             details: nearest.map { [.init("nearest", .string($0))] } ?? [])
     }
 
-    func noHealthyWorker(_ pool: Int) -> RPCError {
-        RPCError(
+    /// - Parameter connection: whose call it is; what it may see depends on that.
+    func noHealthyWorker(_ pool: Int, _ connection: ConnectionToken?) -> RPCError {
+        let isOperator = connection.map { self.connections[$0].isOperator } ?? false
+        let cause = self.pools[pool].hopelessReason(forOperator: isOperator)
+        return RPCError(
             .workerUnavailable, reason: "no_healthy_worker", "No available workers and max limit reached",
             retryable: true, retryAfterMilliseconds: RestartPolicy.quarantineRetryAlone / .milliseconds(1),
             recovery: .restartWorker,
             details: [
                 .init("pool", .string(self.pools[pool].configuration.name)),
-                .init("cause", .string(self.pools[pool].hopelessReason)),
+                .init("cause", .string(cause)),
             ])
     }
 

@@ -47,7 +47,7 @@ extension SupervisorCore {
         let slots = self.pools[pool].slots
         var reasons: [String] = []
         if case .failed(let exit, _) = self.pools[pool].preparation {
-            reasons.append("pool \(name): prepare \(exit.sentence)\(Self.lastLine(exit, forOperator))")
+            reasons.append("pool \(name): prepare \(Self.words(exit, forOperator))")
         }
         if case .running = self.pools[pool].preparation { reasons.append("pool \(name): being prepared") }
         for (index, slot) in slots.enumerated() {
@@ -69,8 +69,7 @@ extension SupervisorCore {
 
     /// What is wrong with a slot, in a sentence; nil when nothing is.
     private func trouble(_ slot: WorkerSlot, _ forOperator: Bool) -> String? {
-        let last =
-            slot.lastExit.map { "the last process \($0.sentence)\(Self.lastLine($0, forOperator))" } ?? ""
+        let last = slot.lastExit.map { "the last process \(Self.words($0, forOperator))" } ?? ""
         switch slot.state {
         case .empty: return nil
         case .backoff: return "in backoff; \(last)"
@@ -85,11 +84,12 @@ extension SupervisorCore {
         }
     }
 
-    /// Others than operators do not see what workers wrote to stderr.
-    private static func lastLine(_ exit: LastExit, _ forOperator: Bool) -> String {
-        guard forOperator else { return "" }
+    /// How it ended, and the last line of its stderr; others than operators see neither that nor command lines.
+    private static func words(_ exit: LastExit, _ forOperator: Bool) -> String {
+        let sentence = exit.sentence(forOperator: forOperator)
         let line = exit.stderrTail.split(separator: "\n").last.map(String.init) ?? ""
-        return line.isEmpty ? "" : ": \(Excerpt.escaped(line, limit: 200))"
+        guard forOperator, !line.isEmpty else { return sentence }
+        return "\(sentence): \(Excerpt.escaped(line, limit: 200))"
     }
 
     private mutating func status(
@@ -164,7 +164,7 @@ extension SupervisorCore {
 
     private func stateReason(_ slot: WorkerSlot, in pool: Int, _ forOperator: Bool) -> JSONValue {
         if case .failed(let exit, _) = self.pools[pool].preparation {
-            return .string("prepare \(exit.sentence)\(Self.lastLine(exit, forOperator))")
+            return .string("prepare \(Self.words(exit, forOperator))")
         }
         if let worker = slot.process, let departure = self.workers[worker].life.departure {
             return .string(departure.rawValue)
@@ -180,8 +180,9 @@ extension SupervisorCore {
         case .signaled(let number): signal = .string(SignalName.text(number))
         case nil: break
         }
+        let reason = forOperator || exit.status != nil ? exit.reason : "not_started"
         var members: [JSONValue.Member] = [
-            .init("code", code), .init("signal", signal), .init("reason", .string(exit.reason)),
+            .init("code", code), .init("signal", signal), .init("reason", .string(reason)),
             .init("at", .string(Timestamp.text(millisecondsSince1970: exit.at))),
         ]
         if forOperator { members.append(.init("stderr_tail", .string(exit.stderrTail))) }

@@ -193,7 +193,8 @@ extension SupervisorCore {
     private mutating func refuseQueueIfHopeless(_ pool: Int, _ effects: inout some SupervisorEffects) {
         guard self.pools[pool].isHopeless else { return }
         for request in self.requests.requests(queuedIn: pool) {
-            self.end(request, .failure(self.noHealthyWorker(pool)), &effects)
+            let error = self.noHealthyWorker(pool, self.requests[request].connection)
+            self.end(request, .failure(error), &effects)
         }
     }
 

@@ -42,9 +42,11 @@ struct Pool {
     }
 
     /// Why, in a sentence, when it is hopeless.
-    var hopelessReason: String {
-        if case .failed(let exit, _) = self.preparation { return "prepare \(exit.sentence)" }
-        let exits = self.slots.compactMap(\.lastExit)
-        return exits.last.map { "every worker is quarantined; the last \($0.sentence)" } ?? "no worker"
+    func hopelessReason(forOperator: Bool) -> String {
+        if case .failed(let exit, _) = self.preparation {
+            return "prepare \(exit.sentence(forOperator: forOperator))"
+        }
+        guard let exit = self.slots.compactMap(\.lastExit).last else { return "no worker" }
+        return "every worker is quarantined; the last \(exit.sentence(forOperator: forOperator))"
     }
 }

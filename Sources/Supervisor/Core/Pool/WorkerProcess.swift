@@ -130,6 +130,11 @@ struct LastExit: Equatable {
         case nil: "could not be started: \(self.reason)"
         }
     }
+
+    /// The same for others than operators, who do not see command lines.
+    func sentence(forOperator: Bool) -> String {
+        forOperator || self.status != nil ? self.sentence : "could not be started"
+    }
 }
 
 enum SignalName {
