@@ -14,7 +14,7 @@ extension SupervisorCore {
         let requestID = requestID ?? self.makeRequestID()
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
-        self.prepareTail(metadata: wantsMetadata ? .some(Self.metadata(ofUnsent: requestID)) : .none)
+        self.prepareTail(metadata: wantsMetadata ? Self.metadata(ofUnsent: requestID) : nil)
         let payload = error.value(requestID: requestID).bytes
         payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
     }
@@ -30,7 +30,7 @@ extension SupervisorCore {
             let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
             self.prepareTail(metadata: Self.metadata(ofUnsent: requestID))
         } else {
-            self.prepareTail(metadata: .none)
+            self.prepareTail(metadata: nil)
         }
         result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
     }
@@ -51,7 +51,6 @@ extension SupervisorCore {
         ]
     }
 
-    /// - Parameter metadata: `.none` for none; a plain `nil` would be JSON's null where a value can be meant.
     private mutating func prepareTail(metadata: JSONValue?) {
         self.tail.removeAll(keepingCapacity: true)
         if let metadata {
@@ -114,7 +113,7 @@ extension SupervisorCore {
 
     private mutating func prepareTail(_ request: RequestToken, by worker: WorkerToken?) {
         let wantsMetadata = self.requests[request].wantsMetadata
-        self.prepareTail(metadata: wantsMetadata ? .some(self.metadata(of: request, by: worker)) : .none)
+        self.prepareTail(metadata: wantsMetadata ? self.metadata(of: request, by: worker) : nil)
     }
 
     /// What the caller learns of its call, when it sent metadata of its own.
