@@ -32,8 +32,8 @@ struct ServedIndex {
             workerID: "worker_test", capabilities: WorkerCapabilities(maxConcurrency: slots),
             holder: IndexHolder(directory: self.out))
         let server = StdioServer(
-            service: service, output: OutputBuffer(descriptor: output.rawValue) {}, waitingLimit: waitingLimit
-        )
+            service: service, output: OutputBuffer(descriptor: output.rawValue) {},
+            waitingLimit: waitingLimit, startTask: { startOwnThread($0) })
         let input = source.rawValue
         await onOwnThread { server.run(input: input) }
         extendLifetime(output)

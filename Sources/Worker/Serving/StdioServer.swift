@@ -15,10 +15,19 @@ final class StdioServer: Sendable {
     private let output: OutputBuffer
     private let calls: CallTable
     private let limits = MessageLimits()
+    private let startTask: Starter
 
-    init(service: WorkerService, output: OutputBuffer, waitingLimit: Int) {
+    /// Runs a piece of work beside the reading thread.
+    typealias Starter = @Sendable (@escaping @Sendable () -> Void) -> Void
+
+    /// - Parameter startTask: by default a task on the pool that has one thread a processor.
+    init(
+        service: WorkerService, output: OutputBuffer, waitingLimit: Int,
+        startTask: @escaping Starter = { body in Task { body() } }
+    ) {
         self.service = service
         self.output = output
+        self.startTask = startTask
         self.calls = CallTable(slots: service.capabilities.maxConcurrency, waitingLimit: waitingLimit)
     }
 
@@ -171,7 +180,7 @@ extension StdioServer {
 
     /// Runs a call, and then those that waited for its slot.
     private func perform(_ first: CallTable.Key) {
-        Task {
+        self.startTask {
             var next: CallTable.Key? = first
             while let key = next {
                 self.execute(key)
