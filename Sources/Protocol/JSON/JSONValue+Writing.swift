@@ -84,13 +84,15 @@ public enum JSONText {
 
     /// Appends a whole number in decimal, without making a String.
     public static func append(unsigned: UInt64, to output: inout [UInt8]) {
-        var divisor: UInt64 = 1
-        while unsigned / divisor >= 10 { divisor *= 10 }
-        var rest = unsigned
-        while divisor > 0 {
-            output.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor))
-            rest %= divisor
-            divisor /= 10
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
+            var start = 20
+            var rest = unsigned
+            repeat {
+                start -= 1
+                digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            } while rest > 0
+            output.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start..<20]))
         }
     }
 

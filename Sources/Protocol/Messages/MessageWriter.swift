@@ -1,3 +1,5 @@
+import Glibc
+
 /// Builds JSON-RPC messages out of parts that are JSON already, by appending to a byte array.
 ///
 /// Nothing of a client's message reaches a worker but the parts named here, each checked and each in its
@@ -80,7 +82,9 @@ public enum MessageWriter {
     public static func appendOnOneLine(_ json: UnsafeRawBufferPointer, to output: inout [UInt8]) {
         let start = output.count
         output.append(contentsOf: json)
-        guard json.contains(where: { $0 == 0x0A || $0 == 0x0D }) else { return }
+        guard let base = json.baseAddress,
+            memchr(base, 0x0A, json.count) != nil || memchr(base, 0x0D, json.count) != nil
+        else { return }
         for index in start..<output.count where output[index] == 0x0A || output[index] == 0x0D {
             output[index] = UInt8(ascii: " ")
         }

@@ -17,12 +17,20 @@ public struct UUIDv7: Equatable, Sendable {
 
     /// Appends the 36 characters of the text form.
     public func append(to output: inout [UInt8]) {
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { output.append(UInt8(ascii: "-")) }
-            let word = index < 8 ? self.high : self.low
-            let byte = UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64(index & 7)))
-            output.append(Self.digit(byte >> 4))
-            output.append(Self.digit(byte & 15))
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.textCount) { text in
+            var position = 0
+            for index in 0..<16 {
+                if index == 4 || index == 6 || index == 8 || index == 10 {
+                    text[position] = UInt8(ascii: "-")
+                    position += 1
+                }
+                let word = index < 8 ? self.high : self.low
+                let byte = UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64(index & 7)))
+                text[position] = Self.digit(byte >> 4)
+                text[position + 1] = Self.digit(byte & 15)
+                position += 2
+            }
+            output.append(contentsOf: UnsafeBufferPointer(text))
         }
     }
 
