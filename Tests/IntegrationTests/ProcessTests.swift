@@ -114,6 +114,16 @@ extension IntegrationTests {
             try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
         }
 
+        @Test func hidesItsGuardianFromASearchByCommandLine() throws {
+            let supervisor = try SupervisorProcess()
+            let guardian = try #require(self.guardian(of: supervisor))
+            try eventually("the guardian has another command line") {
+                let words = Processes.commandLine(of: guardian).filter { !$0.isEmpty }
+                return words == ["sv-guardian"]
+            }
+            #expect(Processes.commandLine(of: supervisor.pid).contains("serve"))
+        }
+
         @Test func waitsForItsGuardianAtTheEnd() throws {
             for _ in 0..<5 {
                 let supervisor = try SupervisorProcess()

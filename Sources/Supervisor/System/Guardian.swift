@@ -66,6 +66,7 @@ private enum GuardianProcess {
     static func run(pipe: Int32, cookie: String) -> Never {
         setsid()  // not in the terminal's foreground group: Ctrl-C is for the supervisor
         clinux_set_name("sv-guardian")
+        self.renameCommandLine("sv-guardian")
         var all = sigset_t()
         sigfillset(&all)
         sigprocmask(SIG_BLOCK, &all, nil)
@@ -73,6 +74,17 @@ private enum GuardianProcess {
         let groups = self.follow(pipe)
         self.killLeftovers(groups, cookie: Array("\(Guardian.cookieName)=\(cookie)".utf8))
         _exit(0)
+    }
+
+    /// Writes another name over the arguments in place, so that whoever looks for the supervisor by its command
+    /// line (pgrep, pkill) finds one process and not two.
+    private static func renameCommandLine(_ name: StaticString) {
+        for index in 0..<Int(CommandLine.argc) {
+            guard let argument = CommandLine.unsafeArgv[index] else { return }
+            let length = strlen(argument)
+            memset(argument, 0, length)
+            if index == 0 { memcpy(argument, name.utf8Start, min(length, name.utf8CodeUnitCount)) }
+        }
     }
 
     private static func closeAll(but pipe: Int32) {

@@ -114,6 +114,11 @@ enum Processes {
         Files.text("/proc/\(pid)/stat").split(separator: ")").last?.dropFirst().first
     }
 
+    static func commandLine(of pid: Int32) -> [String] {
+        Files.text("/proc/\(pid)/cmdline").split(separator: "\0", omittingEmptySubsequences: false)
+            .map(String.init)
+    }
+
     static func children(of pid: Int32) -> [Int32] {
         Files.text("/proc/\(pid)/task/\(pid)/children").split(separator: " ").compactMap { Int32($0) }
     }
