@@ -96,9 +96,7 @@ extension ConfigurationObject {
     public mutating func read<Value>(
         _ key: String, into target: inout Value, _ type: ConfigurationType<Value>
     ) -> Bool {
-        guard let value = self.value(key),
-            let decoded = type.decode(value, self.path(of: key), &self.errors)
-        else { return false }
+        guard let decoded = self.decode(key, type) else { return false }
         target = decoded
         return true
     }
@@ -108,11 +106,15 @@ extension ConfigurationObject {
     public mutating func read<Value>(
         _ key: String, into target: inout Value?, _ type: ConfigurationType<Value>
     ) -> Bool {
-        guard let value = self.value(key),
-            let decoded = type.decode(value, self.path(of: key), &self.errors)
-        else { return false }
+        guard let decoded = self.decode(key, type) else { return false }
         target = decoded
         return true
+    }
+
+    /// The value of a key; nil when it is absent, or wrong and so noted.
+    private mutating func decode<Value>(_ key: String, _ type: ConfigurationType<Value>) -> Value? {
+        guard let value = self.value(key) else { return nil }
+        return type.decode(value, self.path(of: key), &self.errors)
     }
 
     /// Reads a key that may also be `"off"`, which is nil.

@@ -200,9 +200,10 @@ extension SupervisorCore {
         case (.inFlight, _):
             self.abandon(request, answering: self.timedOut(request), &effects)
         case (.abandoned(let worker), _):
-            self.overran(request, worker, &effects)
+            // It went on with the call beyond all grace.
+            self.replace(worker, .overrun, &effects)
         case (.none, .healthCheck(let worker)):
-            self.healthCheckTimedOut(worker, &effects)
+            self.healthCheckFailed(worker, &effects)
         case (.none, _):
             preconditionFailure("a deadline of a request that is nowhere")
         }

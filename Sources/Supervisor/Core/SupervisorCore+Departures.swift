@@ -44,13 +44,6 @@ extension SupervisorCore {
         self.perform(self.workers[worker].life.drained(), worker, &effects)
     }
 
-    /// A worker went on with an abandoned call beyond all grace.
-    mutating func overran(
-        _ request: RequestToken, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
-    ) {
-        self.replace(worker, .overrun, &effects)
-    }
-
     mutating func perform(
         _ action: WorkerLife.Action, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {

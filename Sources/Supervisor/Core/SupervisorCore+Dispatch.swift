@@ -160,15 +160,19 @@ extension SupervisorCore {
 
     /// The first pool whose methods match and that offers the technique, where one is named.
     private func route(_ incoming: IncomingRequest) -> Destination {
-        let matching = incoming.withMethod { method in
-            self.pools.indices.filter { self.pools[$0].serves(method) }
+        // No array of pools is made on the way of a call whose technique does not matter.
+        let first = incoming.withMethod { method in
+            self.pools.indices.first { self.pools[$0].serves(method) }
         }
-        guard let first = matching.first else {
+        guard let first else {
             if incoming.withMethod(Self.isForEveryWorker) { return .pool(0) }
             return .refused(.methodNotFound(incoming.methodText, nearest: self.nearestMethod(incoming)))
         }
         guard self.techniquesMatter, let technique = self.technique(of: incoming) else {
             return .pool(first)
+        }
+        let matching = incoming.withMethod { method in
+            self.pools.indices.filter { self.pools[$0].serves(method) }
         }
         if let name = self.configuration.loadBalancer.techniqueRouting[technique],
             let pool = matching.first(where: { self.pools[$0].configuration.name == name })

@@ -58,10 +58,6 @@ extension SupervisorCore {
         self.workers[worker].healthCheck = nil
     }
 
-    mutating func healthCheckTimedOut(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
-        self.healthCheckFailed(worker, &effects)
-    }
-
     /// A check was not answered, or not well. One that starts is asked again until its start timeout.
     mutating func healthCheckFailed(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
         self.closeHealthCheck(worker)

@@ -61,7 +61,7 @@ final class Guardian {
     }
 }
 
-/// What runs in the guardian. No allocation is needed before the supervisor's end, and nothing is shared.
+/// What runs in the guardian. It shares nothing with the supervisor but the pipe.
 private enum GuardianProcess {
     static func run(pipe: Int32, cookie: String) -> Never {
         setsid()  // not in the terminal's foreground group: Ctrl-C is for the supervisor

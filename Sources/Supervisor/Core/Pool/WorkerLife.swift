@@ -57,11 +57,6 @@ struct WorkerLife: Equatable, Sendable {
 
     var isReady: Bool { self.state == .ready }
 
-    var isTerminating: Bool {
-        if case .terminating = self.state { return true }
-        return false
-    }
-
     /// Why it is on its way out; nil while it is not.
     var departure: DepartureReason? {
         switch self.state {
