@@ -12,7 +12,7 @@ import Testing
 
     private static let command =
         "swift test -c release --disable-xctest --scratch-path .build/checked -Xswiftc -assert-config"
-        + " -Xswiftc Debug --filter SimulationTests"
+        + " -Xswiftc Debug -Xswiftc -DMUTATIONS --filter SimulationTests"
 
     private static func number(_ name: String) -> UInt64? {
         getenv(name).flatMap { UInt64(String(cString: $0)) }

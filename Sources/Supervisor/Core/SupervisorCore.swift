@@ -48,6 +48,11 @@ struct SupervisorCore: ~Copyable {
     /// A worker was passed over because it does not read what it was sent.
     var isHeldBack = false
 
+    #if DEBUG || MUTATIONS
+        /// The guard that a test took away.
+        var removedGuard: Guard?
+    #endif
+
     // Buffers that are used again, so that a call allocates nothing.
     var head: [UInt8] = []
     var tail: [UInt8] = []

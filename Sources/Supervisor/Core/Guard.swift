@@ -1,0 +1,20 @@
+/// The guards of the promises, each of which a test can take away to see that the promise's own test would notice.
+///
+/// Only debug builds and the simulation's build (`-D MUTATIONS`) know the switch: in a program that is delivered
+/// every guard holds, and asking costs nothing.
+enum Guard: String, CaseIterable, Sendable {
+    /// P6: a queue takes no more calls than `queue_size`.
+    case queueBound
+}
+
+extension SupervisorCore {
+    /// Whether a guard is in force: always, but in a test that took it away.
+    @inline(__always)
+    func holds(_ guard: Guard) -> Bool {
+        #if DEBUG || MUTATIONS
+            return self.removedGuard != `guard`
+        #else
+            return true
+        #endif
+    }
+}

@@ -1,0 +1,73 @@
+import Protocol
+
+/// Calls of a worker that is gone: tried once more where that is safe, or failed.
+extension SupervisorCore {
+    /// Its calls are tried once more on another worker, where that is safe, or fail with 2001.
+    mutating func settleCalls(
+        of worker: WorkerToken, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        // The youngest first, each in front of the queue: in the end the oldest is first.
+        for request in self.requests.calls(on: worker).reversed() {
+            switch self.requests[request].state {
+            case .abandoned:
+                self.requests.remove(request)
+            case .inFlight where self.mayRetry(request):
+                self.requeue(request, avoiding: worker)
+            case .inFlight:
+                let connection = self.requests[request].connection
+                self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+                self.requests.remove(request)
+                if let connection { self.closeIfDone(connection, &effects) }
+            case .queued, .none:
+                preconditionFailure("\(self.requests[request].state) on a worker")
+            }
+        }
+    }
+
+    /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
+    /// configured, before the deadline, and few enough at once that a dying pool is not beaten further.
+    func mayRetry(_ request: RequestToken) -> Bool {
+        let call = self.requests[request]
+        let settings = self.configuration.retry
+        // While the supervisor drains nothing is started any more: only a worker that is there can help.
+        guard self.phase == .running || self.hasReadyWorker(call.pool), call.attempts < settings.maxAttempts,
+            self.methods.isIdempotent(call.method, in: call.pool), call.deadline > self.now,
+            !self.pools[call.pool].isHopeless
+        else { return false }
+        let budget = max(settings.budgetMin, Int(settings.budgetRatio * Double(self.requests.count)))
+        return self.requests.retriesOpen < budget
+    }
+
+    func hasReadyWorker(_ pool: Int) -> Bool {
+        self.pools[pool].slots.contains { self.isReady($0) }
+    }
+
+    mutating func requeue(_ request: RequestToken, avoiding worker: WorkerToken) {
+        self.requests.requeue(request, avoiding: worker)
+        self.requests.setDeadline(request, to: self.queueDeadline(of: request))
+    }
+
+    private func crashed(_ worker: WorkerToken, _ exit: LastExit, _ request: RequestToken) -> RPCError {
+        let process = self.workers[worker]
+        var details: [JSONValue.Member] = [
+            .init("exit_code", .null), .init("signal", .null),
+            .init("uptime_seconds", .double(exit.uptime.inSeconds)),
+            .init("attempts", .integer(self.requests[request].attempts)),
+        ]
+        switch exit.status {
+        case .exited(let code): details[0].value = .integer(code)
+        case .signaled(let number): details[1].value = .string(SignalName.text(number))
+        case nil: break
+        }
+        if let connection = self.requests[request].connection, self.connections[connection].isOperator {
+            details.append(.init("stderr_tail", .string(exit.stderrTail)))
+        }
+        let isTornDown = process.life.departure == .overrun
+        return RPCError(
+            .workerCrashed, reason: isTornDown ? "torn_down" : "worker_crashed",
+            "The worker \(exit.sentence) with the call in flight",
+            retryable: self.methods.isIdempotent(
+                self.requests[request].method, in: self.requests[request].pool),
+            recovery: .retryRequest, workerID: process.id, details: details)
+    }
+}
