@@ -19,6 +19,8 @@ struct SimulatedEffects: SupervisorEffects {
     /// Bytes that a stalled client has not taken.
     var backlogs: [ConnectionToken: Int] = [:]
     var paused: Set<ConnectionToken> = []
+    /// What a reload reads.
+    var configuration = Configuration()
     /// The log, when a failing seed is replayed.
     var trace: [String]?
 
@@ -57,6 +59,9 @@ struct SimulatedEffects: SupervisorEffects {
     }
     mutating func usage(of worker: WorkerToken) -> ResourceUsage? {
         ResourceUsage(residentBytes: 9 << 20, cpuPercent: 1)
+    }
+    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> {
+        .success(self.configuration)
     }
     func stderrTail(of worker: WorkerToken) -> String { "virtual stderr" }
     mutating func finish() { self.effects.append(.finish) }

@@ -136,14 +136,14 @@ import Testing
         var pool = Configuration.Pool(name: "main")
         change(&pool)
         let launcher = WorkerLauncher(
-            pools: [pool],
             environment: [
                 "PATH": "/bin", "HOME": "/root", "NOTIFY_SOCKET": "n", "LISTEN_FDS": "1",
                 "SUPERVISOR_SOCKET": "s",
             ], cookie: "c00kie", spawner: ProcessSpawner())
         return launcher.image(
             for: SpawnRequest(
-                worker: WorkerToken(index: 0, generation: 1), pool: 0, role: .serving, workerID: "worker_1_a")
+                worker: WorkerToken(index: 0, generation: 1), pool: 0, role: .serving, workerID: "worker_1_a",
+                configuration: pool)
         )
     }
 

@@ -17,8 +17,10 @@ struct DeadlineQueue {
     /// The earliest deadline.
     var next: Instant? { self.heap.first?.time }
 
+    func isSet(_ key: Int) -> Bool { key < self.positions.count && self.positions[key] >= 0 }
+
     func time(of key: Int) -> Instant? {
-        guard key < self.positions.count, self.positions[key] >= 0 else { return nil }
+        guard self.isSet(key) else { return nil }
         return self.heap[self.positions[key]].time
     }
 

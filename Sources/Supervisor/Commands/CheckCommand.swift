@@ -19,10 +19,11 @@ enum CheckCommand {
         var pool = Configuration.Pool(name: "check")
         pool.command = command
         let launcher = WorkerLauncher(
-            pools: [pool], environment: ProcessEnvironment.current, cookie: ProcessLimits.randomCookie(),
+            environment: ProcessEnvironment.current, cookie: ProcessLimits.randomCookie(),
             spawner: ProcessSpawner())
         let request = SpawnRequest(
-            worker: WorkerToken(index: 0, generation: 1), pool: 0, role: .serving, workerID: "worker_check")
+            worker: WorkerToken(index: 0, generation: 1), pool: 0, role: .serving, workerID: "worker_check",
+            configuration: pool)
         do throws(ProcessSpawner.Failure) {
             return WorkerDialogue(try launcher.launch(request))
         } catch {

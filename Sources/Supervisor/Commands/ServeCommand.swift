@@ -33,8 +33,15 @@ enum ServeCommand {
             }
             let spawner = ProcessSpawner(originalFileLimit: files.original)
             let launcher = WorkerLauncher(
-                pools: configuration.pools, environment: environment, cookie: cookie, spawner: spawner)
-            try self.serve(configuration, listener, log, launcher, guardian)
+                environment: environment, cookie: cookie, spawner: spawner)
+            let reader = { () -> Result<Configuration, InvalidConfiguration> in
+                Result { () throws(InvalidConfiguration) in
+                    try ServeSettings.resolve(arguments, environment: environment).configuration
+                }
+            }
+            try self.serve(
+                configuration, listener, log, launcher, guardian, reader,
+                workerLimit: self.workerLimit(configuration, descriptors: files.now))
         } catch let refusal as UnixListener.Refusal {
             throw .usage(refusal.description)
         } catch {
@@ -76,16 +83,23 @@ enum ServeCommand {
             ])
     }
 
+    /// How many workers there may be, with as many connections as there may be.
+    private static func workerLimit(_ configuration: Configuration, descriptors: UInt64) -> Int {
+        let room = Int(clamping: descriptors) - self.ownDescriptors - configuration.limits.connections
+        return room / self.descriptorsPerWorker
+    }
+
     private static func serve(
         _ configuration: Configuration, _ listener: consuming UnixListener, _ log: LogWriter,
-        _ launcher: WorkerLauncher, _ guardian: Guardian
+        _ launcher: WorkerLauncher, _ guardian: Guardian,
+        _ reader: @escaping () -> Result<Configuration, InvalidConfiguration>, workerLimit: Int
     ) throws(SystemError) {
         let signals = try SignalQueue([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         let loop = try EventLoop<Source>()
         let pid = getpid()
         var effects = ShellEffects(
             loop: loop, log: log, launcher: launcher, limits: configuration.limits.messages,
-            guardian: guardian)
+            guardian: guardian, reader: reader)
         effects.log(
             .info, "supervisor.listening",
             [
@@ -96,7 +110,8 @@ enum ServeCommand {
                 "strategy": .string(configuration.loadBalancer.strategy.rawValue),
             ])
         let core = SupervisorCore(
-            configuration, identity: .init(pid: pid, uid: getuid(), socketPath: listener.path),
+            configuration,
+            identity: .init(pid: pid, uid: getuid(), socketPath: listener.path, workerLimit: workerLimit),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
         let server = try Server(
             core: core, effects: effects, loop: loop, listener: listener, signals: signals,

@@ -5,19 +5,12 @@ extension Configuration {
         let standard = Configuration()
         var keys: [String] = []
         if self.controlSocket != nil { keys.append("control_socket") }
-        if self.recycle != standard.recycle { keys.append("recycle") }
-        if self.scaling != standard.scaling { keys.append("scaling") }
         if self.cache != standard.cache { keys.append("cache") }
         if self.timeouts.control != standard.timeouts.control { keys.append("timeouts.control") }
-        if self.timeouts.controlWait != standard.timeouts.controlWait { keys.append("timeouts.control_wait") }
         if self.timeouts.streamIdle != standard.timeouts.streamIdle { keys.append("timeouts.stream_idle") }
         if self.timeouts.streamTotal != standard.timeouts.streamTotal { keys.append("timeouts.stream_total") }
         if self.logging.rotateBytes != standard.logging.rotateBytes { keys.append("logging.rotate_bytes") }
         if self.logging.keep != standard.logging.keep { keys.append("logging.keep") }
-        for (index, pool) in self.pools.enumerated() {
-            if pool.maxMemory != nil { keys.append("pools[\(index)].max_memory") }
-            if pool.maxWorkers != pool.minWorkers { keys.append("pools[\(index)].max_workers") }
-        }
         return keys
     }
 }

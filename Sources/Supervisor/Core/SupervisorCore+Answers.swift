@@ -205,7 +205,8 @@ extension SupervisorCore {
         case (.none, .healthCheck(let worker)):
             self.healthCheckFailed(worker, &effects)
         case (.none, _):
-            preconditionFailure("a deadline of a request that is nowhere")
+            // An operator's call; what it asked for goes on.
+            self.end(request, .failure(self.timedOut(request)), &effects)
         }
     }
 
@@ -256,9 +257,9 @@ extension SupervisorCore {
     /// The caller is gone: nobody is answered.
     mutating func withdraw(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
         switch self.requests[request].state {
-        case .queued: self.requests.remove(request)
+        case .queued, .none: self.requests.remove(request)
         case .inFlight: self.abandon(request, answering: nil, &effects)
-        case .abandoned, .none: preconditionFailure("withdrawn while \(self.requests[request].state)")
+        case .abandoned: preconditionFailure("withdrawn while \(self.requests[request].state)")
         }
     }
 
@@ -279,9 +280,9 @@ extension SupervisorCore {
         guard let call else { return }
         let error = RPCError(.requestCancelled, reason: "cancelled", "Request cancelled")
         switch self.requests[call].state {
-        case .queued: self.end(call, .failure(error), &effects)
+        case .queued, .none: self.end(call, .failure(error), &effects)
         case .inFlight: self.abandon(call, answering: error, &effects)
-        case .abandoned, .none: preconditionFailure("an open call while \(self.requests[call].state)")
+        case .abandoned: preconditionFailure("an open call while \(self.requests[call].state)")
         }
     }
 

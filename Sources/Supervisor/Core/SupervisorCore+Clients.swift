@@ -236,7 +236,7 @@ extension SupervisorCore {
         let route = incoming.withMethod { self.methods.route($0) }
         switch route {
         case .local(let method):
-            self.answerLocally(method, incoming, &effects)
+            self.answerLocally(method, incoming, metadata, &effects)
         case .reserved:
             self.refuse(incoming, .methodNotFound(incoming.methodText), &effects)
         case .worker(let method):
@@ -255,7 +255,7 @@ extension SupervisorCore {
     }
 
     private mutating func answerLocally(
-        _ method: MethodTable.LocalMethod, _ incoming: IncomingRequest,
+        _ method: MethodTable.LocalMethod, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
         _ effects: inout some SupervisorEffects
     ) {
         switch method {
@@ -268,28 +268,8 @@ extension SupervisorCore {
         case .status:
             let isOperator = self.connections[incoming.caller.connection].isOperator
             self.answer(incoming, result: self.status(forOperator: isOperator, &effects), &effects)
-        case .stop:
-            self.operatorAskedToStop(incoming, &effects)
+        case .restart, .reload, .drain, .scale, .stop:
+            self.answerOperator(method, incoming, metadata, &effects)
         }
-    }
-
-    private mutating func operatorAskedToStop(
-        _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
-    ) {
-        let connection = self.connections[incoming.caller.connection]
-        guard connection.isOperator else {
-            effects.log(
-                .warning, "operator.refused",
-                [
-                    "method": .string(incoming.methodText), "peer_uid": .integer(connection.peer.uid),
-                    "peer_pid": .integer(connection.peer.pid),
-                ])
-            let error = RPCError(
-                .notPermitted, reason: "operators_only",
-                "Not permitted: \(incoming.methodText) is for operators only")
-            return self.refuse(incoming, error, &effects)
-        }
-        self.answer(incoming, result: ["stopping": true, "pid": .integer(self.identity.pid)], &effects)
-        self.stop(reason: "supervisor.stop by pid \(connection.peer.pid)", &effects)
     }
 }

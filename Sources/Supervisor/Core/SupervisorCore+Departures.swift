@@ -7,17 +7,18 @@ extension SupervisorCore {
         _ worker: WorkerToken, _ reason: DepartureReason, _ effects: inout some SupervisorEffects
     ) {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
-        guard self.workers[worker].life.departure == nil else { return }
+        // One that is held is an operator's to look at, whatever it does.
+        guard self.workers[worker].life.departure == nil, !self.workers[worker].life.isHeld else { return }
         effects.log(
             .warning, "worker.replaced",
             ["worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue)])
         let isIdle = !self.hasCallers(worker)
         let action = self.workers[worker].life.retire(reason, isIdle: isIdle)
         self.perform(action, worker, &effects)
-        guard self.phase == .running, self.pools[pool].slots[slot].state == .running(worker),
+        guard self.phase == .running, self.pools[pool].slots[slot].process == worker,
             !self.countsAsFailedStart(worker, reason)
         else { return }
-        self.startWorker(pool, slot, &effects)
+        if !self.newcomerTakesOver(from: worker) { self.startWorker(pool, slot, &effects) }
         self.dispatch(pool, &effects)
     }
 
@@ -27,12 +28,14 @@ extension SupervisorCore {
         guard !self.workers[worker].hasAnsweredCall else { return false }
         switch reason {
         case .stdoutNoise, .stdoutClosed, .stdinClosed: return true
-        case .shutdown, .startTimeout, .overrun, .unhealthy, .crashed, .exited: return false
+        case .shutdown, .restarted, .scaledDown, .maxRequests, .maxAge, .maxRSS, .memory, .startTimeout,
+            .overrun, .unhealthy, .crashed, .exited:
+            return false
         }
     }
 
     /// Whether anybody waits for an answer from the worker.
-    private func hasCallers(_ worker: WorkerToken) -> Bool {
+    func hasCallers(_ worker: WorkerToken) -> Bool {
         self.requests.calls(on: worker).contains {
             if case .inFlight = self.requests[$0].state { return true }
             return false
@@ -51,6 +54,11 @@ extension SupervisorCore {
         switch action {
         case .none: break
         case .becomeReady: self.becameReady(worker, &effects)
+        case .leaveAlone:
+            self.removeTimer(.life, Int(worker.index))
+            self.removeTimer(.health, Int(worker.index))
+            self.removeTimer(.age, Int(worker.index))
+            self.workers[worker].isDueFor = nil
         case .drain: self.removeTimer(.life, Int(worker.index))
         case .closeInput:
             effects.closeInput(of: worker)

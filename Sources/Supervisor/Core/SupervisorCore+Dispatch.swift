@@ -19,7 +19,8 @@ extension SupervisorCore {
         guard self.hasRoom(in: pool, effects) else {
             return self.refuse(incoming, self.overloaded(pool), &effects)
         }
-        let request = self.register(incoming, metadata, method, pool: pool)
+        let request = self.register(
+            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method))
         self.requests.enqueue(request)
         self.requests.setDeadline(request, to: self.queueDeadline(of: request))
         self.dispatch(pool, &effects)
@@ -34,7 +35,7 @@ extension SupervisorCore {
         return queued == 0 && self.chooseWorker(in: pool, avoiding: nil, turning: false, effects) != nil
     }
 
-    private func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
+    func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
         guard self.phase == .running else { return self.shuttingDown }
         let limit = self.limits.inFlightPerConnection
         guard self.requests.open(of: incoming.caller.connection) < limit else {
@@ -45,14 +46,18 @@ extension SupervisorCore {
         return nil
     }
 
-    private mutating func register(
-        _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, pool: Int
+    /// Takes a request into the table.
+    ///
+    /// - Parameter timeout: how long it may take unless its caller says otherwise; what the caller says is cut at
+    ///   `timeouts.max`, or at this where it is more.
+    mutating func register(
+        _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, pool: Int,
+        timeout standard: Nanoseconds
     ) -> RequestToken {
-        let timeouts = self.configuration.timeouts
-        var timeout = self.methods.timeout(of: method)
+        let most = max(standard, self.configuration.timeouts.max)
+        var timeout = standard
         if let asked = metadata.timeoutMilliseconds {
-            timeout = min(asked, timeouts.max / .milliseconds(1)) * .milliseconds(1)
-            timeout = min(timeout, timeouts.max)
+            timeout = min(min(asked, most / .milliseconds(1)) * .milliseconds(1), most)
         }
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
         let now = self.now
@@ -142,6 +147,7 @@ extension SupervisorCore {
             return
         }
         self.requests.assign(request, to: worker, now: self.now)
+        self.noteTraffic()
         self.requests.setDeadline(request, to: self.requests[request].deadline)
     }
 }

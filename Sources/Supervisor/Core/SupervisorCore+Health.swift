@@ -90,7 +90,8 @@ extension SupervisorCore {
             } else {
                 self.askHealth(worker, &effects)
             }
-        case .draining, .terminating, .exited:
+            self.sample(worker, &effects)
+        case .held, .draining, .terminating, .exited:
             break
         }
     }
@@ -108,6 +109,8 @@ extension SupervisorCore {
                 "after_ms": .number(self.now.duration(since: process.startedAt).inMilliseconds),
                 "max_concurrency": .integer(process.maxConcurrency),
             ])
+        self.setRecycling(of: worker)
+        self.newcomerIsReady(worker, &effects)
         self.dispatch(process.pool, &effects)
     }
 

@@ -76,7 +76,7 @@ extension SupervisorCore {
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
-            self.noteAnswered(request, outcome, worker)
+            self.noteAnswered(request, outcome, worker, &effects)
             self.answer(request, outcome, by: worker, &effects)
             self.release(request, worker, &effects)
         case .queued:
@@ -99,7 +99,10 @@ extension SupervisorCore {
         self.dispatch(self.workers[worker].pool, &effects)
     }
 
-    private mutating func noteAnswered(_ request: RequestToken, _ outcome: Outcome, _ worker: WorkerToken) {
+    private mutating func noteAnswered(
+        _ request: RequestToken, _ outcome: Outcome, _ worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
         let latency = self.now.duration(since: self.requests[request].dispatchedAt)
         var isWorkerFault = false
         if case .workerError(let error) = outcome { isWorkerFault = Self.isWorkerFault(error) }
@@ -113,6 +116,7 @@ extension SupervisorCore {
         if case .workerError = outcome { self.pools[pool].slots[slot].errors += 1 }
         self.pools[pool].slots[slot].latency.record(latency)
         if isFirst { self.pools[pool].slots[slot].policy.forgiveFailedStarts() }
+        self.countAnswer(of: worker, &effects)
     }
 
     /// Whether an error reply names the worker's own fault, so that a quick failure never makes it look fast.

@@ -20,6 +20,7 @@ extension SupervisorCore {
                     "grace_seconds": .number(self.configuration.timeouts.shutdownGrace.inSeconds),
                 ])
             self.setTimer(.shutdown, 0, after: self.configuration.timeouts.shutdownGrace)
+            self.giveUpRollouts(&effects)
             self.giveUpStarting(&effects)
         case .draining, .stopping:
             self.stopNow(reason: reason, &effects)
@@ -32,12 +33,14 @@ extension SupervisorCore {
     private mutating func giveUpStarting(_ effects: inout some SupervisorEffects) {
         for pool in self.pools.indices {
             self.removeTimer(.prepareRetry, pool)
+            self.removeTimer(.scaleUp, pool)
+            self.removeTimer(.scaleDown, pool)
             for slot in self.pools[pool].slots.indices {
                 switch self.pools[pool].slots[slot].state {
                 case .backoff, .quarantined:
                     self.removeTimer(.slotRestart, self.slotIndex(pool, slot))
                     self.pools[pool].slots[slot].state = .empty
-                case .empty, .running: break
+                case .empty, .running, .unwanted: break
                 }
             }
         }

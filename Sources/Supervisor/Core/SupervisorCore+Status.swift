@@ -34,7 +34,15 @@ extension SupervisorCore {
 
     private var phaseReasons: [String] {
         if case .draining(let reason) = self.phase { return ["stopping: \(reason)"] }
-        return []
+        return (self.rollouts.first.map { [self.progress(of: $0)] } ?? [])
+            + (self.lastAbort.map { [$0] } ?? [])
+    }
+
+    private func progress(of rollout: Rollout) -> String {
+        let kind = Self.name(of: rollout.kind)
+        guard rollout.hasBegun else { return "a \(kind) waits" }
+        let all = rollout.steps.count + rollout.remaining.count + (rollout.active == nil ? 0 : 1)
+        return "\(kind) under way, \(rollout.steps.count) of \(all) workers replaced (\(rollout.origin))"
     }
 
     private static func overall(_ healths: [Health], phase: Phase) -> Health {
@@ -58,7 +66,7 @@ extension SupervisorCore {
         let ready = slots.count { self.isReady($0) }
         if ready == 0 { return (.unavailable, reasons) }
         let isWhole =
-            ready >= self.pools[pool].configuration.minWorkers
+            ready >= self.pools[pool].minWorkers
             && !slots.contains { $0.isQuarantined || $0.policy.isFlapping(at: self.now) }
         return (isWhole ? .healthy : .degraded, reasons)
     }
@@ -71,13 +79,16 @@ extension SupervisorCore {
     private func trouble(_ slot: WorkerSlot, _ forOperator: Bool) -> String? {
         let last = slot.lastExit.map { "the last process \(Self.words($0, forOperator))" } ?? ""
         switch slot.state {
-        case .empty: return nil
+        case .empty, .unwanted: return nil
         case .backoff: return "in backoff; \(last)"
         case .quarantined:
             return "quarantined after \(slot.policy.failedStartsInARow) failed starts in a row; \(last)"
         case .running(let worker):
             if self.workers[worker].life.isReady {
                 return slot.policy.isFlapping(at: self.now) ? "dies again and again; \(last)" : nil
+            }
+            if self.workers[worker].life.isHeld {
+                return "drained by an operator; restart it to bring it back"
             }
             let doing = self.workers[worker].life.departure.map { "leaving: \($0.rawValue)" } ?? "starting"
             return doing + (last.isEmpty ? "" : "; \(last)")
@@ -96,7 +107,7 @@ extension SupervisorCore {
         ofPool pool: Int, _ health: Health, _ forOperator: Bool, _ effects: inout some SupervisorEffects
     ) -> JSONValue {
         var workers: [JSONValue] = []
-        for slot in self.pools[pool].slots.indices {
+        for slot in self.pools[pool].slots.indices where self.pools[pool].slots[slot].isWanted {
             workers.append(self.status(ofSlot: slot, in: pool, forOperator, &effects))
         }
         let configuration = self.pools[pool].configuration
@@ -104,8 +115,8 @@ extension SupervisorCore {
             "name": .string(configuration.name),
             "status": .string(health.rawValue),
             "strategy": .string(self.configuration.loadBalancer.strategy.rawValue),
-            "min_workers": .integer(configuration.minWorkers),
-            "max_workers": .integer(configuration.maxWorkers),
+            "min_workers": .integer(self.pools[pool].minWorkers),
+            "max_workers": .integer(self.pools[pool].maxWorkers),
             "queue_depth": .integer(self.requests.queued(in: pool)),
             "workers": .array(workers),
         ]
@@ -148,7 +159,7 @@ extension SupervisorCore {
 
     private func stateName(_ slot: WorkerSlot, in pool: Int) -> String {
         switch slot.state {
-        case .empty:
+        case .empty, .unwanted:
             return self.phase == .running ? "preparing" : "terminating"
         case .backoff: return "backoff"
         case .quarantined: return "quarantined"
@@ -156,7 +167,7 @@ extension SupervisorCore {
             switch self.workers[worker].life.state {
             case .starting: return "starting"
             case .ready: return self.requests.inFlight(on: worker) > 0 ? "busy" : "ready"
-            case .draining: return "draining"
+            case .held, .draining: return "draining"
             case .terminating, .exited: return "terminating"
             }
         }
@@ -166,10 +177,21 @@ extension SupervisorCore {
         if case .failed(let exit, _) = self.pools[pool].preparation {
             return .string("prepare \(Self.words(exit, forOperator))")
         }
+        if let worker = slot.process, let newcomer = self.newcomer(for: worker, in: pool) {
+            return .string("is replaced by \(newcomer), which starts")
+        }
         if let worker = slot.process, let departure = self.workers[worker].life.departure {
             return .string(departure.rawValue)
         }
         return .string(self.trouble(slot, forOperator))
+    }
+
+    /// The id of the process that is to take the worker's place.
+    private func newcomer(for worker: WorkerToken, in pool: Int) -> String? {
+        guard case .starting(let newcomer, old: worker)? = self.pools[pool].exchange?.stage else {
+            return nil
+        }
+        return self.workers[newcomer].id
     }
 
     private static func status(of exit: LastExit, _ forOperator: Bool) -> JSONValue {

@@ -7,7 +7,9 @@ extension SupervisorCore {
         guard self.phase == .running else { return }
         switch self.pools[pool].preparation {
         case .done:
-            for slot in self.pools[pool].slots.indices { self.startWorker(pool, slot, &effects) }
+            for slot in self.pools[pool].slots.indices where self.pools[pool].slots[slot].isWanted {
+                self.startWorker(pool, slot, &effects)
+            }
         case .pending, .failed:
             let worker = self.spawn(pool, slot: 0, role: .preparing, &effects)
             self.pools[pool].preparation = .running(worker)
@@ -16,12 +18,24 @@ extension SupervisorCore {
         }
     }
 
-    mutating func startWorker(_ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects) {
-        guard self.phase == .running else { return }
+    /// Starts a process, which fills its slot from now on.
+    @discardableResult
+    mutating func startWorker(
+        _ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects
+    ) -> WorkerToken {
+        let worker = self.spawnServing(pool, slot, &effects)
+        self.pools[pool].slots[slot].state = .running(worker)
+        return worker
+    }
+
+    /// Starts a process for a slot that another one may still fill.
+    mutating func spawnServing(
+        _ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects
+    ) -> WorkerToken {
+        precondition(self.phase == .running, "a worker is started while \(self.phase)")
         if self.pools[pool].slots[slot].starts > 0 { self.pools[pool].slots[slot].restarts += 1 }
         self.pools[pool].slots[slot].starts += 1
-        let worker = self.spawn(pool, slot: slot, role: .serving, &effects)
-        self.pools[pool].slots[slot].state = .running(worker)
+        return self.spawn(pool, slot: slot, role: .serving, &effects)
     }
 
     private mutating func spawn(
@@ -30,7 +44,10 @@ extension SupervisorCore {
         let id = self.makeWorkerID()
         let worker = self.workers.insert(
             WorkerProcess(pool: pool, slot: slot, role: role, id: id, startedAt: self.now))
-        effects.spawn(SpawnRequest(worker: worker, pool: pool, role: role, workerID: id))
+        effects.spawn(
+            SpawnRequest(
+                worker: worker, pool: pool, role: role, workerID: id,
+                configuration: self.pools[pool].configuration))
         return worker
     }
 
@@ -117,24 +134,29 @@ extension SupervisorCore {
         self.removeTimer(.life, Int(worker.index))
         self.removeTimer(.health, Int(worker.index))
         self.removeTimer(.cutOff, Int(worker.index))
+        self.removeTimer(.age, Int(worker.index))
         switch process.role {
         case .preparing:
             self.workers.remove(worker)
             self.prepared(process.pool, exit, &effects)
         case .serving:
-            let isCurrent = self.pools[process.pool].slots[process.slot].state == .running(worker)
             self.pools[process.pool].slots[process.slot].lastExit = exit
+            let isReplaced = self.newcomerTakesOver(from: worker)
+            let isCurrent = self.pools[process.pool].slots[process.slot].process == worker
             if isCurrent { self.pools[process.pool].slots[process.slot].state = .empty }
             self.workers.remove(worker)
-            if isCurrent { self.refill(process, exit, &effects) }
+            if isCurrent || isReplaced { self.noteDeath(process, exit, refilling: isCurrent, &effects) }
+            self.leftExchange(worker, of: process.pool, exit, &effects)
             self.hastenTries(process.pool)
         }
         self.dispatch(process.pool, &effects)
     }
 
-    /// What becomes of a slot whose process died.
-    private mutating func refill(
-        _ process: WorkerProcess, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    /// The process that filled a slot died.
+    ///
+    /// - Parameter refilling: whether nothing fills it now.
+    private mutating func noteDeath(
+        _ process: WorkerProcess, _ exit: LastExit, refilling: Bool, _ effects: inout some SupervisorEffects
     ) {
         let (pool, slot) = (process.pool, process.slot)
         guard self.phase == .running else { return }
@@ -148,6 +170,7 @@ extension SupervisorCore {
             process.hasAnsweredCall
             ? self.pools[pool].slots[slot].policy.diedInService(at: now, settings, chance: chance)
             : self.pools[pool].slots[slot].policy.failedStart(at: now, settings, chance: chance)
+        guard refilling else { return }
         switch verdict {
         case .restart(let wait):
             self.pools[pool].slots[slot].state = .backoff(until: now.advanced(by: wait))
@@ -201,7 +224,7 @@ extension SupervisorCore {
     mutating func slotRestartFired(_ pool: Int, _ slot: Int, _ effects: inout some SupervisorEffects) {
         switch self.pools[pool].slots[slot].state {
         case .backoff, .quarantined: self.startWorker(pool, slot, &effects)
-        case .empty, .running: break  // filled or given up since
+        case .empty, .running, .unwanted: break  // filled or given up since
         }
     }
 

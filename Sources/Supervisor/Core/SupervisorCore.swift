@@ -15,6 +15,8 @@ struct SupervisorCore: ~Copyable {
         var pid: Int32
         var uid: UInt32
         var socketPath: String
+        /// Workers in all that the limits of the system have room for.
+        var workerLimit = Int.max
     }
 
     enum Phase: Equatable {
@@ -26,7 +28,7 @@ struct SupervisorCore: ~Copyable {
         case finished
     }
 
-    let configuration: Configuration
+    var configuration: Configuration
     let identity: Identity
     let startedAt: Instant
     var now: Instant
@@ -43,6 +45,13 @@ struct SupervisorCore: ~Copyable {
     var pools: [Pool]
     var workers = SlotMap<WorkerProcess>()
     var timers = DeadlineQueue()
+    /// The first one is under way, the others wait for it.
+    var rollouts: [Rollout] = []
+    /// Why the last rollout was aborted, until one succeeds.
+    var lastAbort: String?
+    /// Looks at workers' memory that are still to be taken, and the worker the last one was at.
+    var samplesLeft = 0
+    var sampleTurn = 0
     /// Whether a call's technique decides where it goes, so that params are looked into only where it matters.
     var techniquesMatter = false
     /// A worker was passed over because it does not read what it was sent.
@@ -103,7 +112,14 @@ extension SupervisorCore {
         /// How long a worker whose pipe has ended may take to be gone.
         case cutOff
         case slotRestart
+        /// When a worker has reached the age at which it is recycled.
+        case age
         case prepareRetry
+        /// When a pool may try again to exchange a worker.
+        case exchangeRetry
+        case scaleUp
+        case scaleDown
+        case sample
         case outputStall
         case shutdown
     }
@@ -111,7 +127,7 @@ extension SupervisorCore {
     /// More slots than a pool may have.
     private static let slotStride = 2048
 
-    private func key(_ timer: Timer, _ index: Int) -> Int { index * Timer.allCases.count + timer.rawValue }
+    func key(_ timer: Timer, _ index: Int) -> Int { index * Timer.allCases.count + timer.rawValue }
 
     func slotIndex(_ pool: Int, _ slot: Int) -> Int { pool * Self.slotStride + slot }
 
@@ -155,8 +171,18 @@ extension SupervisorCore {
             if let worker = self.workers.token(at: index) { self.cutOffTimerFired(worker, &effects) }
         case .slotRestart:
             self.slotRestartFired(index / Self.slotStride, index % Self.slotStride, &effects)
+        case .age:
+            if let worker = self.workers.token(at: index) { self.isDue(worker, for: .maxAge, &effects) }
         case .prepareRetry:
             self.startPool(index, &effects)
+        case .exchangeRetry:
+            self.recycleNext(index, &effects)
+        case .scaleUp:
+            self.scaleUpFired(index, &effects)
+        case .scaleDown:
+            self.scaleDownFired(index, &effects)
+        case .sample:
+            self.sampleTimerFired(&effects)
         case .outputStall:
             if let connection = self.connections.token(at: index) { self.outputStalled(connection, &effects) }
         case .shutdown:
@@ -166,12 +192,36 @@ extension SupervisorCore {
 
     /// The last event of a tick: ends the shutdown when nothing is left to wait for.
     mutating func endTick(_ effects: inout some SupervisorEffects) {
-        if self.phase != .running { self.continueShutdown(&effects) }
+        if self.phase == .running { self.watchSizes() } else { self.continueShutdown(&effects) }
+    }
+
+    /// Every process a pool speaks of is there, and belongs there.
+    private func checkPools() {
+        for (index, pool) in self.pools.enumerated() {
+            for (number, slot) in pool.slots.enumerated() {
+                guard let worker = slot.process else { continue }
+                precondition(
+                    self.workers.contains(worker), "slot \(number) is filled by a process that is gone")
+                precondition(self.workers[worker].pool == index && self.workers[worker].slot == number)
+            }
+            switch pool.exchange?.stage {
+            case .starting(let newcomer, let old)?:
+                precondition(self.workers.contains(newcomer), "the newcomer of an exchange is gone")
+                precondition(
+                    old.map { self.workers.contains($0) } ?? true, "the old one of an exchange is gone")
+            case .leaving(let old)?:
+                precondition(self.workers.contains(old), "an exchange waits for a process that is gone")
+            case nil: break
+            }
+            precondition(self.phase != .running || pool.size >= pool.minWorkers, "pool \(index) is too small")
+            precondition(pool.size <= pool.maxWorkers, "pool \(index) is too large")
+        }
     }
 
     func _checkInvariants() {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
+        self.checkPools()
         for token in self.requests.all {
             switch self.requests[token].state {
             case .inFlight(let worker), .abandoned(let worker):

@@ -36,6 +36,8 @@ protocol SupervisorEffects {
     mutating func usage(of worker: WorkerToken) -> ResourceUsage?
     /// The last lines the worker wrote to stderr.
     func stderrTail(of worker: WorkerToken) -> String
+    /// Reads the configuration again, as at the start: file, environment, flags.
+    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration>
 
     /// Everything is stopped and answered: leave the loop.
     mutating func finish()
@@ -67,6 +69,8 @@ struct SpawnRequest: Equatable, Sendable {
     var role: Role
     /// WORKER_ID.
     var workerID: String
+    /// What the pool's workers are started with now.
+    var configuration: Configuration.Pool
 }
 
 enum WorkerSignal: Equatable, Sendable { case terminate, kill }

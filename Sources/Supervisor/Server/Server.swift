@@ -129,6 +129,7 @@ final class Server {
             switch signal.number {
             case SIGTERM: self.core.stop(reason: "SIGTERM\(sender)", &self.effects)
             case SIGINT: self.core.stop(reason: "SIGINT\(sender)", &self.effects)
+            case SIGHUP: self.core.reload(reason: "SIGHUP\(sender)", &self.effects)
             case SIGUSR1: self.effects.log.reopen()
             default:
                 self.effects.log(

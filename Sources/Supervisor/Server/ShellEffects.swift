@@ -9,6 +9,8 @@ struct ShellEffects {
     let log: LogWriter
     private let launcher: WorkerLauncher
     private let limits: MessageLimits
+    /// Reads the configuration as it was read at the start.
+    private let reader: () -> Result<Configuration, InvalidConfiguration>
     private var connections: [ClientConnection?] = []
     private var workers: [WorkerPipes?] = []
     private var dirtyConnections: [ClientConnection] = []
@@ -19,8 +21,9 @@ struct ShellEffects {
 
     init(
         loop: EventLoop<Source>, log: LogWriter, launcher: WorkerLauncher, limits: MessageLimits,
-        guardian: Guardian
+        guardian: Guardian, reader: @escaping () -> Result<Configuration, InvalidConfiguration>
     ) {
+        self.reader = reader
         self.loop = loop
         self.log = log
         self.launcher = launcher
@@ -208,6 +211,8 @@ extension ShellEffects {
         worker.lastSample = (now, sample.processorTime, usage)
         return usage
     }
+
+    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> { self.reader() }
 
     func stderrTail(of token: WorkerToken) -> String { self.worker(token)?.errorLines.tailText ?? "" }
 }

@@ -2,7 +2,6 @@ import Glibc
 
 /// Makes a process out of a pool's configuration: command, environment, directory, limits.
 struct WorkerLauncher {
-    let pools: [Configuration.Pool]
     /// The supervisor's own environment.
     let environment: [String: String]
     /// By which every process of this supervisor can be known.
@@ -19,7 +18,7 @@ struct WorkerLauncher {
     }
 
     func image(for request: SpawnRequest) -> ProgramImage {
-        let pool = self.pools[request.pool]
+        let pool = request.configuration
         let template = request.role == .serving ? pool.command : pool.prepare
         var command = template.map { self.fill($0, request, pool) }
         if let program = command.first, program == "worker" || program == "supervisor" {

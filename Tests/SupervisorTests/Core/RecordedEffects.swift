@@ -17,6 +17,10 @@ struct RecordedEffects: SupervisorEffects {
     var outputBacklogs: [ConnectionToken: Int] = [:]
     var inputBacklogs: [WorkerToken: Int] = [:]
     var bytesHeldByConnections = 0
+    /// What workers hold, where it is not 8 MiB.
+    var memory: [WorkerToken: Int64] = [:]
+    /// What a reload reads.
+    var configuration: Result<Configuration, InvalidConfiguration> = .success(Configuration())
 
     struct Sent: Equatable {
         var worker: WorkerToken
@@ -45,8 +49,9 @@ struct RecordedEffects: SupervisorEffects {
         self.signals.append(Sent(worker: worker, signal: signal))
     }
     mutating func usage(of worker: WorkerToken) -> ResourceUsage? {
-        ResourceUsage(residentBytes: 8 << 20, cpuPercent: 12.34)
+        ResourceUsage(residentBytes: self.memory[worker] ?? 8 << 20, cpuPercent: 12.34)
     }
+    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> { self.configuration }
     func stderrTail(of worker: WorkerToken) -> String { "first\nlast words" }
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { true }

@@ -8,11 +8,12 @@ import Testing
     typealias Action = WorkerLife.Action
 
     enum Event: CaseIterable {
-        case healthAnswered, retireIdle, retireBusy, dismiss, drained, terminate, timerFired, kill, exited
+        case healthAnswered, retireIdle, retireBusy, dismiss, hold, drained, terminate, timerFired, kill,
+            exited
     }
 
     static let states: [State] = [
-        .starting, .ready, .draining(.stdoutNoise), .terminating(.shutdown, next: .terminate),
+        .starting, .ready, .held, .draining(.stdoutNoise), .terminating(.shutdown, next: .terminate),
         .terminating(.unhealthy, next: .kill), .terminating(.unhealthy, next: .wait), .exited(nil),
     ]
 
@@ -22,6 +23,7 @@ import Testing
         switch state {
         case .starting: break
         case .ready: _ = life.healthAnswered()
+        case .held: _ = life.hold()
         case .draining(let reason):
             _ = life.healthAnswered()
             _ = life.retire(reason, isIdle: false)
@@ -39,6 +41,7 @@ import Testing
         case .retireIdle: return life.retire(.overrun, isIdle: true)
         case .retireBusy: return life.retire(.overrun, isIdle: false)
         case .dismiss: return life.retire(.shutdown, isIdle: true)
+        case .hold: return life.hold()
         case .drained: return life.drained()
         case .terminate: return life.terminate(.stdinClosed)
         case .timerFired: return life.timerFired()
@@ -73,7 +76,7 @@ import Testing
                 (.healthAnswered, .becomeReady, .ready),
                 (.retireIdle, .terminate, .terminating(.overrun, next: .kill)),
                 (.retireBusy, .terminate, .terminating(.overrun, next: .kill)),
-                (.dismiss, .closeInput, gentle), (.drained, .none, .starting),
+                (.dismiss, .closeInput, gentle), (.hold, .leaveAlone, .held), (.drained, .none, .starting),
                 (.terminate, .terminate, .terminating(.stdinClosed, next: .kill)),
                 (.timerFired, .none, .starting), (.kill, .kill, .terminating(.shutdown, next: .wait)),
                 (.exited, .none, gone),
@@ -84,16 +87,27 @@ import Testing
                     (.healthAnswered, .none, .ready),
                     (.retireIdle, .terminate, .terminating(.overrun, next: .kill)),
                     (.retireBusy, .drain, .draining(.overrun)), (.dismiss, .closeInput, gentle),
-                    (.drained, .none, .ready),
+                    (.hold, .leaveAlone, .held), (.drained, .none, .ready),
                     (.terminate, .terminate, .terminating(.stdinClosed, next: .kill)),
                     (.timerFired, .none, .ready), (.kill, .kill, .terminating(.shutdown, next: .wait)),
+                    (.exited, .none, gone),
+                ])
+            + row(
+                .held,
+                [
+                    (.healthAnswered, .none, .held),
+                    (.retireIdle, .terminate, .terminating(.overrun, next: .kill)),
+                    (.retireBusy, .drain, .draining(.overrun)), (.dismiss, .closeInput, gentle),
+                    (.hold, .leaveAlone, .held), (.drained, .none, .held),
+                    (.terminate, .terminate, .terminating(.stdinClosed, next: .kill)),
+                    (.timerFired, .none, .held), (.kill, .kill, .terminating(.shutdown, next: .wait)),
                     (.exited, .none, gone),
                 ])
             + row(
                 noise,
                 [
                     (.healthAnswered, .none, noise), (.retireIdle, .none, noise), (.retireBusy, .none, noise),
-                    (.dismiss, .none, noise),
+                    (.dismiss, .none, noise), (.hold, .none, noise),
                     (.drained, .terminate, .terminating(.stdoutNoise, next: .kill)),
                     (.terminate, .terminate, .terminating(.stdinClosed, next: .kill)),
                     (.timerFired, .none, noise), (.kill, .kill, .terminating(.shutdown, next: .wait)),
@@ -103,7 +117,8 @@ import Testing
                 gentle,
                 [
                     (.healthAnswered, .none, gentle), (.retireIdle, .none, gentle),
-                    (.retireBusy, .none, gentle), (.dismiss, .none, gentle), (.drained, .none, gentle),
+                    (.retireBusy, .none, gentle), (.dismiss, .none, gentle), (.hold, .none, gentle),
+                    (.drained, .none, gentle),
                     (.terminate, .none, gentle),
                     (.timerFired, .terminate, .terminating(.shutdown, next: .kill)),
                     (.kill, .kill, .terminating(.shutdown, next: .wait)),
@@ -113,7 +128,8 @@ import Testing
                 firm,
                 [
                     (.healthAnswered, .none, firm), (.retireIdle, .none, firm), (.retireBusy, .none, firm),
-                    (.dismiss, .none, firm), (.drained, .none, firm), (.terminate, .none, firm),
+                    (.dismiss, .none, firm), (.hold, .none, firm), (.drained, .none, firm),
+                    (.terminate, .none, firm),
                     (.timerFired, .kill, last), (.kill, .kill, last),
                     (.exited, .none, .exited(.unhealthy)),
                 ])
@@ -121,7 +137,8 @@ import Testing
                 last,
                 [
                     (.healthAnswered, .none, last), (.retireIdle, .none, last), (.retireBusy, .none, last),
-                    (.dismiss, .none, last), (.drained, .none, last), (.terminate, .none, last),
+                    (.dismiss, .none, last), (.hold, .none, last), (.drained, .none, last),
+                    (.terminate, .none, last),
                     (.timerFired, .none, last), (.kill, .none, last),
                     (.exited, .none, .exited(.unhealthy)),
                 ])
@@ -129,7 +146,8 @@ import Testing
                 gone,
                 [
                     (.retireIdle, .none, gone), (.retireBusy, .none, gone), (.dismiss, .none, gone),
-                    (.drained, .none, gone), (.terminate, .none, gone), (.timerFired, .none, gone),
+                    (.hold, .none, gone), (.drained, .none, gone), (.terminate, .none, gone),
+                    (.timerFired, .none, gone),
                     (.kill, .none, gone),
                 ])
     }()

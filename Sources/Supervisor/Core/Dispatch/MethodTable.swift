@@ -7,6 +7,10 @@ struct MethodTable {
     enum LocalMethod: String, CaseIterable {
         case ping
         case status = "supervisor.status"
+        case restart = "supervisor.restart"
+        case reload = "supervisor.reload"
+        case drain = "supervisor.drain"
+        case scale = "supervisor.scale"
         case stop = "supervisor.stop"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
@@ -51,10 +55,20 @@ struct MethodTable {
     private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
-        let timeouts = configuration.timeouts
-        self.entries = [Entry(name: [], timeout: min(timeouts.standard, timeouts.max))]
+        self.entries = [Entry(name: [], timeout: 0)]
         self.idempotent = [false]
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
+        self.configure(configuration)
+    }
+
+    /// Takes the rules of a configuration. Indices that were given out stay what they are.
+    mutating func configure(_ configuration: Configuration) {
+        let timeouts = configuration.timeouts
+        self.capacity = .max
+        for index in self.entries.indices {
+            self.entries[index].timeout = min(timeouts.standard, timeouts.max)
+            self.idempotent[index] = false
+        }
         for (name, timeout) in timeouts.perMethod.sorted(by: { $0.key < $1.key }) {
             self.entries[self.index(adding: name).value].timeout = min(timeout, timeouts.max)
         }

@@ -12,10 +12,15 @@ struct Pool {
         case failed(LastExit, retryAt: Instant)
     }
 
-    let configuration: Configuration.Pool
-    let methods: [Glob]
+    private(set) var configuration: Configuration.Pool
+    private(set) var methods: [Glob]
+    /// Workers there are at least and at most: the configuration's, or what an operator scaled to.
+    private(set) var minWorkers: Int
+    private(set) var maxWorkers: Int
     var preparation: Preparation
     var slots: [WorkerSlot]
+    /// The process that is being exchanged for a new one.
+    var exchange: Exchange?
     /// Where round robin goes on.
     var turn = 0
     /// Failed preparations, for the wait before the next.
@@ -26,10 +31,31 @@ struct Pool {
     init(_ configuration: Configuration.Pool) {
         self.configuration = configuration
         self.methods = configuration.methods.map(Glob.init)
+        self.minWorkers = configuration.minWorkers
+        self.maxWorkers = configuration.maxWorkers
         self.preparation = configuration.prepare.isEmpty ? .done : .pending
         self.slots = Array(repeating: WorkerSlot(), count: configuration.minWorkers)
         self.techniques = configuration.techniques
     }
+
+    /// Takes a new configuration; what its workers declared stays valid. Its size is the configuration's again.
+    mutating func configure(_ configuration: Configuration.Pool) {
+        let declared = self.configuration.techniques == nil ? self.techniques : nil
+        self.configuration = configuration
+        self.methods = configuration.methods.map(Glob.init)
+        self.techniques = configuration.techniques ?? declared
+        self.setSize(configuration.minWorkers...configuration.maxWorkers)
+    }
+
+    mutating func setSize(_ workers: ClosedRange<Int>) {
+        (self.minWorkers, self.maxWorkers) = (workers.lowerBound, workers.upperBound)
+    }
+
+    /// Whether it grows and shrinks by itself.
+    var isElastic: Bool { self.minWorkers < self.maxWorkers }
+
+    /// Workers it shall have now.
+    var size: Int { self.slots.count { $0.isWanted } }
 
     func serves(_ method: UnsafeRawBufferPointer) -> Bool {
         self.methods.contains { $0.matches(method) }
@@ -38,7 +64,7 @@ struct Pool {
     /// Whether calls can only fail: nothing runs and nothing will soon.
     var isHopeless: Bool {
         if case .failed = self.preparation { return true }
-        return self.slots.allSatisfy(\.isQuarantined)
+        return self.slots.allSatisfy { $0.isQuarantined || !$0.isWanted }
     }
 
     /// Why, in a sentence, when it is hopeless.

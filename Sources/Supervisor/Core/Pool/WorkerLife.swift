@@ -1,6 +1,16 @@
 /// Why a worker's process is made to go, or went, as the word that status shows.
 enum DepartureReason: String, Sendable {
     case shutdown
+    /// An operator had it restarted, alone or with all, or by a reload.
+    case restarted
+    /// The pool needs fewer workers.
+    case scaledDown = "scaled_down"
+    // Recycled: it reached what the key of that name under `recycle` allows.
+    case maxRequests = "max_requests"
+    case maxAge = "max_age"
+    case maxRSS = "max_rss"
+    /// Its processes hold more than `max_memory`.
+    case memory
     /// It was not ready within `start_timeout`.
     case startTimeout = "start_timeout"
     /// It did not answer a call and its cancellation in time.
@@ -13,21 +23,35 @@ enum DepartureReason: String, Sendable {
     case crashed
     /// It ended by itself with code 0, which a worker must not do while its stdin is open.
     case exited
+
+    /// Whether it leaves in peace: by the end of its stdin first, and with no blame.
+    var isOrderly: Bool {
+        switch self {
+        case .shutdown, .restarted, .scaledDown, .maxRequests, .maxAge, .maxRSS: true
+        case .memory, .startTimeout, .overrun, .unhealthy, .stdoutNoise, .stdoutClosed, .stdinClosed,
+            .crashed,
+            .exited:
+            false
+        }
+    }
 }
 
 /// The life of one process, as a state machine: events in, actions out, no clock.
 ///
 ///                 answered a health check           retire            last call left, or its deadline
 ///      starting ──────────────────────────► ready ─────────► draining ────────────────┐
-///         │ start timeout, retire                                                     ▼
+///         │ start timeout, retire         └─hold─► held ───retire─────────────────────▼
 ///         └────────────────────────────────────────────────────────────────────► terminating ──► exited
 ///                                                                     end of stdin → TERM → KILL
 struct WorkerLife: Equatable, Sendable {
     enum State: Equatable, Sendable {
         /// Started, not ready. → ready, terminating, exited
         case starting
-        /// Takes calls. → draining, terminating, exited
+        /// Takes calls. → held, draining, terminating, exited
         case ready
+        /// An operator wants to look at it: takes no calls, and is left alone until it is restarted.
+        /// → draining, terminating, exited
+        case held
         /// Takes no new calls and leaves when it has none. → terminating, exited
         case draining(DepartureReason)
         /// Told to go; what comes next if it does not. → exited
@@ -43,6 +67,8 @@ struct WorkerLife: Equatable, Sendable {
         case none
         /// Take it into balancing.
         case becomeReady
+        /// Take it out of balancing, and take back all that was to happen to it.
+        case leaveAlone
         /// Take it out of balancing; it goes by itself once it has no calls.
         case drain
         /// End its stdin; go on with `timerFired` after `term_grace`.
@@ -56,11 +82,12 @@ struct WorkerLife: Equatable, Sendable {
     private(set) var state = State.starting
 
     var isReady: Bool { self.state == .ready }
+    var isHeld: Bool { self.state == .held }
 
     /// Why it is on its way out; nil while it is not.
     var departure: DepartureReason? {
         switch self.state {
-        case .starting, .ready: nil
+        case .starting, .ready, .held: nil
         case .draining(let reason), .terminating(let reason, _): reason
         case .exited(let reason): reason
         }
@@ -72,7 +99,7 @@ struct WorkerLife: Equatable, Sendable {
         case .starting:
             self.state = .ready
             return .becomeReady
-        case .ready, .draining, .terminating:
+        case .ready, .held, .draining, .terminating:
             return .none  // a later check; or an answer that crossed our order to go
         case .exited:
             preconditionFailure("health answer in \(self.state)")
@@ -84,7 +111,7 @@ struct WorkerLife: Equatable, Sendable {
         switch self.state {
         case .starting:
             return self.leave(reason)
-        case .ready:
+        case .ready, .held:
             guard !isIdle else { return self.leave(reason) }
             self.state = .draining(reason)
             return .drain
@@ -93,31 +120,39 @@ struct WorkerLife: Equatable, Sendable {
         }
     }
 
+    /// It shall take no more calls and stay up; not when it is on its way out already.
+    mutating func hold() -> Action {
+        switch self.state {
+        case .starting, .ready, .held:
+            self.state = .held
+            return .leaveAlone
+        case .draining, .terminating, .exited:
+            return .none
+        }
+    }
+
     /// Its last call is done, or the time for that is over.
     mutating func drained() -> Action {
         switch self.state {
         case .draining(let reason): self.leave(reason)
-        case .starting, .ready, .terminating, .exited: .none
+        case .starting, .ready, .held, .terminating, .exited: .none
         }
     }
 
     /// The gentle way: end of stdin first. A worker that hung or lies is signalled at once.
     private mutating func leave(_ reason: DepartureReason) -> Action {
-        switch reason {
-        case .shutdown:
-            self.state = .terminating(reason, next: .terminate)
-            return .closeInput
-        case .startTimeout, .overrun, .unhealthy, .stdoutNoise, .stdoutClosed, .stdinClosed, .crashed,
-            .exited:
+        guard reason.isOrderly else {
             self.state = .terminating(reason, next: .kill)
             return .terminate
         }
+        self.state = .terminating(reason, next: .terminate)
+        return .closeInput
     }
 
     /// It shall go at once, by a signal: it has no calls, and does not read its stdin.
     mutating func terminate(_ reason: DepartureReason) -> Action {
         switch self.state {
-        case .starting, .ready, .draining:
+        case .starting, .ready, .held, .draining:
             self.state = .terminating(reason, next: .kill)
             return .terminate
         case .terminating, .exited:
@@ -134,7 +169,7 @@ struct WorkerLife: Equatable, Sendable {
         case .terminating(let reason, next: .kill):
             self.state = .terminating(reason, next: .wait)
             return .kill
-        case .starting, .ready, .draining, .terminating, .exited:
+        case .starting, .ready, .held, .draining, .terminating, .exited:
             return .none
         }
     }
@@ -142,7 +177,7 @@ struct WorkerLife: Equatable, Sendable {
     /// Now, without any grace.
     mutating func kill(_ reason: DepartureReason) -> Action {
         switch self.state {
-        case .starting, .ready, .draining:
+        case .starting, .ready, .held, .draining:
             self.state = .terminating(reason, next: .wait)
             return .kill
         case .terminating(let first, let next):

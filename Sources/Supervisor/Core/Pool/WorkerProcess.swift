@@ -18,6 +18,12 @@ struct WorkerProcess {
     var maxConcurrency = 1
     /// Whether it has answered a call: from then on its death is a death in service.
     var hasAnsweredCall = false
+    /// Calls it has answered.
+    var answered: Int64 = 0
+    /// After so many it is recycled: `recycle.max_requests` less its jitter. nil: never.
+    var requestsAllowed: Int64?
+    /// What it is to be recycled for as soon as its turn comes.
+    var isDueFor: DepartureReason?
     /// The supervisor's own question to it, while it is open.
     var healthCheck: RequestToken?
     /// Health checks in a row that failed.
@@ -42,7 +48,12 @@ struct WorkerProcess {
 
     mutating func adopt(_ capabilities: Capabilities, cap: Int?) {
         self.capabilities = capabilities
-        switch (capabilities.maxConcurrency, cap) {
+        self.setConcurrency(cap: cap)
+    }
+
+    /// - Parameter cap: the pool's `max_concurrency`.
+    mutating func setConcurrency(cap: Int?) {
+        switch (self.capabilities.maxConcurrency, cap) {
         case (let declared?, let cap?): self.maxConcurrency = min(declared, cap)
         case (let declared?, nil): self.maxConcurrency = declared
         case (nil, let cap?): self.maxConcurrency = cap
@@ -84,6 +95,8 @@ struct WorkerSlot {
         case backoff(until: Instant)
         /// It failed to start too often; one try then.
         case quarantined(nextTry: Instant)
+        /// The pool has become smaller: nothing runs here until it grows again.
+        case unwanted
     }
 
     var state = State.empty
@@ -98,6 +111,8 @@ struct WorkerSlot {
     var noiseLines: UInt64 = 0
     var lateReplies: UInt64 = 0
     var latency = LatencyHistogram()
+
+    var isWanted: Bool { self.state != .unwanted }
 
     var process: WorkerToken? {
         if case .running(let token) = self.state { return token }

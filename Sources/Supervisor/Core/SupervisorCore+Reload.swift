@@ -1,0 +1,101 @@
+import Protocol
+
+/// Taking a new configuration while calls are under way.
+extension SupervisorCore {
+    /// Reads the configuration for the rollout under way, and takes what can be taken without a restart.
+    ///
+    /// - Returns: false when it was refused, whole, and the rollout is over.
+    mutating func readConfiguration(_ effects: inout some SupervisorEffects) -> Bool {
+        switch self.fitting(effects.readConfiguration()) {
+        case .success(let configuration):
+            self.rollouts[0].previous = self.configuration
+            let fixed = self.configuration.keysThatNeedARestart(for: configuration)
+            self.rollouts[0].restartRequired = fixed
+            if !fixed.isEmpty {
+                effects.log(
+                    .warning, "configuration.restart_required",
+                    ["keys": .string(fixed.joined(separator: ", "))])
+            }
+            self.apply(configuration, &effects)
+            return true
+        case .failure(let invalid):
+            let rollout = self.rollouts.removeFirst()
+            effects.log(
+                .error, "configuration.rejected",
+                ["by": .string(rollout.origin), "errors": .string(invalid.description)])
+            let error = Self.refused(invalid)
+            for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }
+            return false
+        }
+    }
+
+    /// Refuses more workers than the limits of the system have room for.
+    private func fitting(
+        _ read: Result<Configuration, InvalidConfiguration>
+    ) -> Result<Configuration, InvalidConfiguration> {
+        guard case .success(let configuration) = read else { return read }
+        let workers = configuration.pools.reduce(0) { $0 + $1.maxWorkers }
+        guard workers > self.identity.workerLimit else { return read }
+        let error = ConfigurationError(
+            path: "pools",
+            "\(workers) workers are too many: the limits of the system have room for "
+                + "\(self.identity.workerLimit)")
+        return .failure(InvalidConfiguration(errors: [error]))
+    }
+
+    private static func refused(_ invalid: InvalidConfiguration) -> RPCError {
+        return RPCError(
+            .invalidConfiguration, reason: "invalid_configuration",
+            "The configuration is refused, and the present one stays: \(invalid)",
+            details: [.init("errors", .array(invalid.errors.map(\.value)))])
+    }
+
+    /// Makes a configuration the present one, but for what needs a restart of the supervisor.
+    mutating func apply(_ configuration: Configuration, _ effects: inout some SupervisorEffects) {
+        self.configuration = self.configuration.adopting(configuration)
+        self.methods.configure(self.configuration)
+        for pool in self.pools.indices {
+            self.pools[pool].configure(self.configuration.pools[pool])
+            for slot in self.pools[pool].slots.indices {
+                guard let worker = self.pools[pool].slots[slot].process else { continue }
+                self.workers[worker].setConcurrency(cap: self.configuration.pools[pool].maxConcurrency)
+            }
+            self.resize(pool, "configuration", &effects)
+        }
+        self.noteTechniques()
+        for pool in self.pools.indices { self.dispatch(pool, &effects) }
+    }
+}
+
+extension Configuration {
+    /// The keys in which a configuration differs that are read only when the supervisor starts.
+    func keysThatNeedARestart(for new: Configuration) -> [String] {
+        var keys: [String] = []
+        if new.socket != self.socket { keys.append("socket") }
+        if new.controlSocket != self.controlSocket { keys.append("control_socket") }
+        if new.limits.messages != self.limits.messages { keys.append("limits") }
+        if new.logging != self.logging { keys.append("logging") }
+        guard new.pools.map(\.name) == self.pools.map(\.name) else { return keys + ["pools"] }
+        for (index, pool) in new.pools.enumerated() where pool.prepare != self.pools[index].prepare {
+            keys.append("pools[\(index)].prepare")
+        }
+        return keys
+    }
+
+    /// The new configuration with those keys left as they are.
+    fileprivate func adopting(_ new: Configuration) -> Configuration {
+        var result = new
+        result.socket = self.socket
+        result.controlSocket = self.controlSocket
+        result.limits.messages = self.limits.messages
+        // What the limits of the system left of it at the start.
+        result.limits.connections = min(new.limits.connections, self.limits.connections)
+        result.logging = self.logging
+        guard new.pools.map(\.name) == self.pools.map(\.name) else {
+            result.pools = self.pools
+            return result
+        }
+        for index in result.pools.indices { result.pools[index].prepare = self.pools[index].prepare }
+        return result
+    }
+}
