@@ -29,6 +29,18 @@ extension JSONScanner {
     public static func unescapedUTF8(_ bytes: UnsafeRawBufferPointer, _ content: Range<Int>) -> [UInt8] {
         var output: [UInt8] = []
         output.reserveCapacity(content.count)
+        self.appendUnescaped(bytes, content, to: &output)
+        return output
+    }
+
+    /// Appends the UTF-8 of an accepted string's content, escapes resolved; a lone surrogate becomes U+FFFD.
+    ///
+    /// - Returns: whether the text is exact: without lone surrogates.
+    @discardableResult
+    static func appendUnescaped(
+        _ bytes: UnsafeRawBufferPointer, _ content: Range<Int>, to output: inout [UInt8]
+    ) -> Bool {
+        var isExact = true
         var index = content.lowerBound
         while index < content.upperBound {
             guard bytes[index] == UInt8(ascii: "\\") else {
@@ -46,27 +58,27 @@ extension JSONScanner {
             case UInt8(ascii: "t"): output.append(0x09)
             case UInt8(ascii: "u"):
                 let scalar = self.scalar(bytes, at: &index, end: content.upperBound)
-                output.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+                if scalar == nil { isExact = false }
+                output.append(contentsOf: scalar.flatMap(UTF8.encode) ?? UTF8.encodedReplacementCharacter)
             default: output.append(kind)
             }
         }
-        return output
+        return isExact
     }
 
-    /// The scalar of `XXXX` or `XXXX\uXXXX`, the index at the first digit.
+    /// The scalar of `XXXX` or `XXXX\uXXXX`, the index at the first digit; nil for a lone surrogate.
     private static func scalar(
         _ bytes: UnsafeRawBufferPointer, at index: inout Int, end: Int
-    ) -> Unicode.Scalar {
-        let replacement: Unicode.Scalar = "\u{FFFD}"
+    ) -> Unicode.Scalar? {
         let unit = self.hexUnit(bytes, at: index)
         index += 4
-        guard (0xD800..<0xDC00).contains(unit) else { return Unicode.Scalar(unit) ?? replacement }
+        guard (0xD800..<0xDC00).contains(unit) else { return Unicode.Scalar(unit) }
         guard index + 6 <= end, bytes[index] == UInt8(ascii: "\\"), bytes[index + 1] == UInt8(ascii: "u")
-        else { return replacement }
+        else { return nil }
         let low = self.hexUnit(bytes, at: index + 2)
-        guard (0xDC00..<0xE000).contains(low) else { return replacement }
+        guard (0xDC00..<0xE000).contains(low) else { return nil }
         index += 6
-        return Unicode.Scalar(0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00)) ?? replacement
+        return Unicode.Scalar(0x10000 + (unit - 0xD800) << 10 + (low - 0xDC00))
     }
 
     private static func hexUnit(_ bytes: UnsafeRawBufferPointer, at index: Int) -> UInt32 {
