@@ -72,9 +72,8 @@ extension IntegrationTests {
         ]
         private static let workerMembers = [
             "slot", "worker_id", "pid", "state", "reason", "in_flight", "max_concurrency", "served", "errors",
-            "p50_ms",
-            "p99_ms", "rss_bytes", "cpu_percent", "uptime_seconds", "restarts", "noise_lines", "late_replies",
-            "last_exit",
+            "p50_ms", "p99_ms", "rss_bytes", "cpu_percent", "uptime_seconds", "restarts", "deaths",
+            "noise_lines", "late_replies", "last_exit",
         ]
 
         private func names(_ value: JSONValue) -> Set<String> { Set((value.objectValue ?? []).map(\.name)) }

@@ -151,6 +151,8 @@ extension SupervisorCore {
                 .double(self.now.duration(since: $0.startedAt).inSeconds.rounded())
             } ?? .null,
             "restarts": .integer(slot.restarts),
+            "deaths": .object(
+                DeathCause.allCases.map { .init($0.rawValue, .integer(slot.deaths[$0])) }),
             "noise_lines": .integer(slot.noiseLines),
             "late_replies": .integer(slot.lateReplies),
             "last_exit": slot.lastExit.map { Self.status(of: $0, forOperator) } ?? .null,

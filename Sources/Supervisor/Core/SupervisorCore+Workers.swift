@@ -118,6 +118,7 @@ extension SupervisorCore {
             [
                 "worker_id": .string(process.id), "pid": .integer(process.pid ?? 0),
                 "how": .string(exit.sentence), "reason": .string(reason.rawValue),
+                "cause": .string(process.deathCause(status)?.rawValue ?? "ordered"),
                 "in_flight": .integer(self.requests.inFlight(on: worker)),
             ])
         self.gone(worker, exit, &effects)
@@ -141,6 +142,9 @@ extension SupervisorCore {
             self.prepared(process.pool, exit, &effects)
         case .serving:
             self.pools[process.pool].slots[process.slot].lastExit = exit
+            if let cause = process.deathCause(exit.status) {
+                self.pools[process.pool].slots[process.slot].deaths.note(cause)
+            }
             let isReplaced = self.newcomerTakesOver(from: worker)
             let isCurrent = self.pools[process.pool].slots[process.slot].process == worker
             if isCurrent { self.pools[process.pool].slots[process.slot].state = .empty }

@@ -22,7 +22,7 @@ import Testing
             workers[0].objectValue?.map(\.name) == [
                 "slot", "worker_id", "pid", "state", "reason", "in_flight", "max_concurrency", "served",
                 "errors", "p50_ms", "p99_ms", "rss_bytes", "cpu_percent", "uptime_seconds", "restarts",
-                "noise_lines", "late_replies", "last_exit",
+                "deaths", "noise_lines", "late_replies", "last_exit",
             ])
         #expect(workers[0]["pid"] == .null)
         #expect(workers[0]["state"] == "starting")

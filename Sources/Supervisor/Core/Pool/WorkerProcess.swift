@@ -43,6 +43,12 @@ struct WorkerProcess {
         self.startedAt = startedAt
     }
 
+    /// What an end with that status means after all that went before; nil when it is no death of a worker.
+    func deathCause(_ status: ExitStatus?) -> DeathCause? {
+        guard self.role == .serving else { return nil }
+        return DeathCause(departure: self.life.departure, wasReady: self.readyAt != nil, status: status)
+    }
+
     /// Whether it may be given calls.
     var takesCalls: Bool { self.life.isReady && self.cutOff == nil }
 
@@ -105,6 +111,7 @@ struct WorkerSlot {
     var restarts = 0
     var starts = 0
     var lastExit: LastExit?
+    var deaths = DeathTally()
     // What all processes of this slot did since the supervisor started.
     var served: UInt64 = 0
     var errors: UInt64 = 0
