@@ -5,6 +5,12 @@
 enum Guard: String, CaseIterable, Sendable {
     /// P6: a queue takes no more calls than `queue_size`.
     case queueBound
+    /// Retry: at most 20 % of the calls in flight are retries, or 3.
+    case retryBudget
+    /// Retry: a call is sent once more, not again and again.
+    case retryOnce
+    /// Retry: on another worker than the one that lost the call.
+    case retryElsewhere
 }
 
 extension SupervisorCore {

@@ -9,13 +9,13 @@ extension SupervisorCore {
     /// A ready worker of the pool with a free slot, by the strategy; nil when there is none.
     ///
     /// - Parameters:
-    ///   - avoided: a worker that failed the call before; taken only when the pool has no other.
+    ///   - avoided: a worker that lost the call before: another one has to be found.
     ///   - turning: false only asks, and leaves the turn where it is.
     mutating func chooseWorker(
         in pool: Int, avoiding avoided: WorkerToken?, turning: Bool, _ effects: some SupervisorEffects
     ) -> WorkerToken? {
         self.collectCandidates(pool, effects)
-        if let avoided, self.hasWorker(otherThan: avoided, in: pool) {
+        if let avoided, self.holds(.retryElsewhere) {
             self.candidates.removeAll { $0.token == avoided }
         }
         guard turning else { return self.candidates.first?.token }

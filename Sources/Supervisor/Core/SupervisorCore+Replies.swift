@@ -145,7 +145,9 @@ extension SupervisorCore {
             self.workers[worker].latency.record(PeakLatency.fault, at: self.now)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
-            if self.hasWorker(otherThan: worker, in: pool), self.mayRetry(request) {
+            if self.hasWorker(otherThan: worker, in: pool),
+                self.mayRetry(request, budget: self.retryBudget)
+            {
                 self.requeue(request, avoiding: worker)
                 self.slotCameFree(worker, &effects)
             } else {

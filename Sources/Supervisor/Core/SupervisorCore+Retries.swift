@@ -6,36 +6,58 @@ extension SupervisorCore {
     mutating func settleCalls(
         of worker: WorkerToken, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
+        let calls = self.requests.calls(on: worker)
+        // A process that only closed a pipe lives on, and one that was sent away is no loss of the call's making.
+        let isDeath = exit.status != nil && self.workers[worker].deathCause(exit.status) != nil
+        let budget = self.retryBudget
         // The youngest first, each in front of the queue: in the end the oldest is first.
-        for request in self.requests.calls(on: worker).reversed() {
+        for request in calls.reversed() {
             switch self.requests[request].state {
             case .abandoned:
                 self.requests.remove(request)
-            case .inFlight where self.mayRetry(request):
-                self.requeue(request, avoiding: worker)
             case .inFlight:
-                let connection = self.requests[request].connection
-                self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
-                self.requests.remove(request)
-                if let connection { self.closeIfDone(connection, &effects) }
+                // One that was given up on may be the culprit as well: only without it the call was alone.
+                if isDeath { self.requests.noteDeath(request, alone: calls.count == 1) }
+                if self.mayRetry(request, budget: budget) {
+                    self.requeue(request, avoiding: worker)
+                } else {
+                    self.fail(request, of: worker, exit, &effects)
+                }
             case .queued, .none:
                 preconditionFailure("\(self.requests[request].state) on a worker")
             }
         }
     }
 
-    /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
-    /// configured, before the deadline, and few enough at once that a dying pool is not beaten further.
-    func mayRetry(_ request: RequestToken) -> Bool {
-        let call = self.requests[request]
+    private mutating func fail(
+        _ request: RequestToken, of worker: WorkerToken, _ exit: LastExit,
+        _ effects: inout some SupervisorEffects
+    ) {
+        let connection = self.requests[request].connection
+        self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+        self.requests.remove(request)
+        if let connection { self.closeIfDone(connection, &effects) }
+    }
+
+    /// Calls that may be retries at once, so that a pool that is dying is not beaten further: a share of the
+    /// calls that the workers have, those that are to be settled now among them.
+    var retryBudget: Int {
         let settings = self.configuration.retry
+        return max(settings.budgetMin, Int(settings.budgetRatio * Double(self.requests.inFlight)))
+    }
+
+    /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
+    /// configured, never after two deaths, before the deadline, and within the budget.
+    func mayRetry(_ request: RequestToken, budget: Int) -> Bool {
+        let call = self.requests[request]
         // While the supervisor drains nothing is started any more: only a worker that is there can help.
-        guard self.phase == .running || self.hasReadyWorker(call.pool), call.attempts < settings.maxAttempts,
+        guard self.phase == .running || self.hasReadyWorker(call.pool),
             self.methods.isIdempotent(call.method, in: call.pool), call.deadline > self.now,
             !self.pools[call.pool].isHopeless
         else { return false }
-        let budget = max(settings.budgetMin, Int(settings.budgetRatio * Double(self.requests.count)))
-        return self.requests.retriesOpen < budget
+        let isFirst = call.attempts < self.configuration.retry.maxAttempts && call.deaths.count < 2
+        return (isFirst || !self.holds(.retryOnce))
+            && (self.requests.retriesOpen < budget || !self.holds(.retryBudget))
     }
 
     func hasReadyWorker(_ pool: Int) -> Bool {

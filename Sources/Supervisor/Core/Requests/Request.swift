@@ -41,8 +41,9 @@ struct Request {
     var deadline = Instant.distantFuture
     /// Workers it was sent to.
     var attempts = 0
-    /// The worker that lost it; another one is preferred.
+    /// The worker that lost it: it goes to another one.
     var avoided: WorkerToken?
+    var deaths = DeathsInFlight()
 
     // Links of the lists that the table keeps: the pool's queue or the worker's calls, and the connection's.
     var placeLinks = ListLinks()
@@ -90,6 +91,7 @@ struct Request {
         self.origin = .nobody
         self.attempts = 0
         self.avoided = nil
+        self.deaths = DeathsInFlight()
         self.wantsMetadata = false
         self.dropBytes()
     }
@@ -108,6 +110,18 @@ struct Request {
     /// The request id as text, escapes resolved.
     var requestIDText: String {
         self.bytes.withUnsafeBytes { JSONScanner.unescaped($0, self.requestID) }
+    }
+}
+
+/// Deaths of workers that a call was in flight at.
+struct DeathsInFlight: Equatable {
+    private(set) var count = 0
+    /// At one of them nothing else was on the worker: no neighbour can be to blame.
+    private(set) var wasAlone = false
+
+    mutating func note(alone: Bool) {
+        self.count += 1
+        self.wasAlone = self.wasAlone || alone
     }
 }
 

@@ -110,6 +110,11 @@ struct RequestTable {
         self.queues[pool] = self.prepending(token, .place, self.queues[pool])
     }
 
+    /// Notes that the worker died that has the call.
+    mutating func noteDeath(_ token: RequestToken, alone: Bool) {
+        self.requests[token].deaths.note(alone: alone)
+    }
+
     /// Notes that a call was sent to a worker, whose slot it takes until it leaves it.
     mutating func assign(_ token: RequestToken, to worker: WorkerToken, now: Instant) {
         self.leavePlace(token)
@@ -145,6 +150,9 @@ struct RequestTable {
     func inFlight(on worker: WorkerToken) -> Int {
         Int(worker.index) < self.workers.count ? self.workers[Int(worker.index)].count : 0
     }
+
+    /// Calls that take a slot of some worker. O(workers).
+    var inFlight: Int { self.workers.reduce(0) { $0 + $1.count } }
 
     func queued(in pool: Int) -> Int { self.queues[pool].count }
 
