@@ -8,7 +8,9 @@ extension SupervisorCore {
     mutating func readConfiguration(_ effects: inout some SupervisorEffects) -> Bool {
         switch self.fitting(effects.readConfiguration()) {
         case .success(let configuration):
-            self.rollouts[0].previous = self.configuration
+            self.rollouts[0].previous = (
+                self.configuration, self.pools.map { $0.minWorkers...$0.maxWorkers }
+            )
             let fixed = self.configuration.keysThatNeedARestart(for: configuration)
             self.rollouts[0].restartRequired = fixed
             if !fixed.isEmpty {
@@ -16,7 +18,7 @@ extension SupervisorCore {
                     .warning, "configuration.restart_required",
                     ["keys": .string(fixed.joined(separator: ", "))])
             }
-            self.apply(configuration, &effects)
+            self.apply(configuration, sizes: nil, &effects)
             return true
         case .failure(let invalid):
             let rollout = self.rollouts.removeFirst()
@@ -51,11 +53,16 @@ extension SupervisorCore {
     }
 
     /// Makes a configuration the present one, but for what needs a restart of the supervisor.
-    mutating func apply(_ configuration: Configuration, _ effects: inout some SupervisorEffects) {
+    ///
+    /// - Parameter sizes: least and most workers of the pools; nil: the configuration's.
+    mutating func apply(
+        _ configuration: Configuration, sizes: [ClosedRange<Int>]?, _ effects: inout some SupervisorEffects
+    ) {
         self.configuration = self.configuration.adopting(configuration)
         self.methods.configure(self.configuration)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
+            if let sizes { self.pools[pool].setSize(sizes[pool]) }
             for slot in self.pools[pool].slots.indices {
                 guard let worker = self.pools[pool].slots[slot].process else { continue }
                 self.workers[worker].setConcurrency(cap: self.configuration.pools[pool].maxConcurrency)

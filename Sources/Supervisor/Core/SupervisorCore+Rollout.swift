@@ -94,7 +94,9 @@ extension SupervisorCore {
     mutating func abortRollout(_ exit: LastExit, _ effects: inout some SupervisorEffects) {
         let rollout = self.rollouts.removeFirst()
         guard let place = rollout.active else { preconditionFailure("aborted while nothing was exchanged") }
-        if let previous = rollout.previous { self.apply(previous, &effects) }
+        if let previous = rollout.previous {
+            self.apply(previous.configuration, sizes: previous.sizes, &effects)
+        }
         let pool = self.pools[place.pool].configuration.name
         let failure =
             exit.reason == DepartureReason.startTimeout.rawValue

@@ -226,6 +226,9 @@ import Testing
 
     @Test func startsTheNewCommandAndGoesBackWhenItIsNoGood() throws {
         let (scenario, client) = try Self.scenario { $0.pools[0].command = ["old"] }
+        scenario.call(client, 0, "supervisor.scale", params: ["workers": 3])
+        _ = scenario.take(client)
+        scenario.makeReady()
         var new = scenario.core.configuration
         new.pools[0].command = ["new"]
         new.loadBalancer.queueSize = 7
@@ -238,6 +241,7 @@ import Testing
         scenario.exit(spawn.worker, .exited(code: 1))
         #expect(try scenario.error(client) == Failure(1001, "replacement_failed"))
         #expect(scenario.core.configuration.loadBalancer.queueSize == 256)
+        #expect(scenario.core.pools[0].size == 3, "what an operator scaled to is kept")
         scenario.exit(scenario.workers[0])
         scenario.pass(.milliseconds(100))
         #expect(scenario.takeSpawns().first?.configuration.command == ["old"], "the old one is good still")

@@ -44,6 +44,6 @@ struct Rollout {
     var steps: [Step] = []
     /// Keys that were changed in the file and need a restart of the supervisor.
     var restartRequired: [String] = []
-    /// What an abort goes back to.
-    var previous: Configuration?
+    /// What an abort goes back to: the configuration, and the least and most workers of its pools.
+    var previous: (configuration: Configuration, sizes: [ClosedRange<Int>])?
 }
