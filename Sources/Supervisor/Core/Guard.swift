@@ -5,6 +5,14 @@
 enum Guard: String, CaseIterable, Sendable {
     /// P6: a queue takes no more calls than `queue_size`.
     case queueBound
+    /// P11: the old process serves until the new one is ready.
+    case readyFirst
+    /// P11: the first new process that does not become ready ends a rollout.
+    case abortAtFirstFailure
+    /// P11: a pool that shrinks by itself lets its busy workers be.
+    case neverBusy
+    /// P10: a worker above its hard memory limit is killed.
+    case memoryLimit
     /// Retry: at most 20 % of the calls in flight are retries, or 3.
     case retryBudget
     /// Retry: a call is sent once more, not again and again.

@@ -14,6 +14,9 @@ extension SupervisorCore {
             newcomer = self.spawnServing(pool, slot, &effects)
             self.pools[pool].exchange = Exchange(
                 slot: slot, reason: reason, stage: .starting(newcomer, old: old))
+            if !self.holds(.readyFirst) {
+                self.perform(self.workers[old].life.terminate(reason), old, &effects)
+            }
         } else {
             self.removeTimer(.slotRestart, self.slotIndex(pool, slot))
             self.pools[pool].slots[slot].policy.forgiveFailedStarts()
@@ -94,7 +97,11 @@ extension SupervisorCore {
                 "stderr_tail": .string(exit.stderrTail),
             ])
         if self.rollouts.first?.active == .init(pool: pool, slot: exchange.slot) {
-            self.abortRollout(exit, &effects)
+            if self.holds(.abortAtFirstFailure) {
+                self.abortRollout(exit, &effects)
+            } else {
+                self.rollouts[0].active = nil
+            }
         } else {
             self.setTimer(.exchangeRetry, pool, after: self.configuration.restart.backoffMax)
         }

@@ -28,7 +28,7 @@ extension SupervisorCore {
             let usage = effects.usage(of: worker)
         else { return }
         let limit = self.pools[self.workers[worker].pool].configuration.maxMemory
-        if let limit, usage.residentBytes > limit {
+        if let limit, usage.residentBytes > limit, self.holds(.memoryLimit) {
             effects.log(
                 .error, "worker.over_memory",
                 [

@@ -44,7 +44,8 @@ extension SupervisorCore {
             switch self.pools[pool].slots[slot].state {
             case .backoff, .quarantined: true
             case .running(let worker):
-                self.workers[worker].life.isReady && self.requests.inFlight(on: worker) == 0
+                self.workers[worker].life.isReady
+                    && (self.requests.inFlight(on: worker) == 0 || !self.holds(.neverBusy))
             case .empty, .unwanted: false
             }
         }
