@@ -19,6 +19,8 @@ enum Guard: String, CaseIterable, Sendable {
     case retryOnce
     /// Retry: on another worker than the one that lost the call.
     case retryElsewhere
+    /// P15: a worker's fault counts as 5 s, so that failing fast does not attract calls.
+    case slowFaults
 }
 
 extension SupervisorCore {

@@ -230,6 +230,7 @@ extension SupervisorCore {
         }
         let connection = self.requests[request].connection
         if let error { self.answer(request, .failure(error), by: worker, &effects) }
+        self.noteNoFaster(than: self.now.duration(since: self.requests[request].dispatchedAt), worker)
         let number = RequestTable.number(of: request)
         effects.send(to: worker) { output in
             MessageWriter.append(

@@ -23,7 +23,7 @@ extension SupervisorCore {
             switch self.configuration.loadBalancer.strategy {
             case .roundRobin: Balancer.roundRobin(self.candidates, turn: &self.pools[pool].turn)
             case .leastLoad: Balancer.leastLoad(self.candidates, turn: &self.pools[pool].turn)
-            case .performanceBased: Balancer.performanceBased(self.candidates, random: &self.random)
+            case .performanceBased: self.fasterOfTwo()
             }
         return chosen?.token
     }
@@ -38,7 +38,6 @@ extension SupervisorCore {
 
     private mutating func collectCandidates(_ pool: Int, _ effects: some SupervisorEffects) {
         self.candidates.removeAll(keepingCapacity: true)
-        let needsLatency = self.configuration.loadBalancer.strategy == .performanceBased
         for slot in self.pools[pool].slots.indices {
             guard let token = self.pools[pool].slots[slot].process, self.workers[token].takesCalls else {
                 continue
@@ -52,15 +51,85 @@ extension SupervisorCore {
             }
             self.candidates.append(
                 Balancer.Candidate(
-                    token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency,
-                    latency: needsLatency ? self.expectedLatency(of: token) : nil))
+                    token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency))
         }
     }
+}
 
-    /// The worker's measured latency, or the age of its oldest open call when that is more already.
-    private func expectedLatency(of worker: WorkerToken) -> Double? {
-        let measured = self.workers[worker].latency.expected(at: self.now)
-        guard let oldest = self.requests.oldestDispatch(on: worker) else { return measured }
-        return max(measured ?? 0, Double(self.now.duration(since: oldest)))
+// MARK: - By measured latency
+
+extension SupervisorCore {
+    /// How long a worker that joins others gets less than its share.
+    static let slowStart = Nanoseconds.seconds(10)
+
+    /// Of two candidates by chance the one with the lower expected wait.
+    ///
+    /// In its first seconds a newcomer yields to the other one, less and less often: it may have caches to fill,
+    /// and has nothing to be judged by.
+    private mutating func fasterOfTwo() -> Balancer.Candidate? {
+        guard let pair = Balancer.pair(of: self.candidates, random: &self.random) else {
+            return self.candidates.first
+        }
+        let isLeftFaster = self.expectedWait(pair.left) <= self.expectedWait(pair.right)
+        let (chosen, other) = isLeftFaster ? (pair.left, pair.right) : (pair.right, pair.left)
+        let share = self.share(of: chosen.token)
+        guard share < self.share(of: other.token) else { return chosen }
+        return self.chance() < share ? chosen : other
+    }
+
+    /// How long one more call would probably take on the worker, in nanoseconds: its latency × (in flight + 1).
+    private mutating func expectedWait(_ candidate: Balancer.Candidate) -> Double {
+        let worker = candidate.token
+        var latency = self.knownLatency(of: worker) ?? 1
+        if let oldest = self.requests.oldestDispatch(on: worker) {
+            // A call that is not over yet takes at least as long as it has taken.
+            latency = max(latency, Double(self.now.duration(since: oldest)))
+        }
+        return latency * Double(candidate.inFlight + 1)
+    }
+
+    /// What was measured of the worker, else the median of its pool; nil when nobody has been measured.
+    private mutating func knownLatency(of worker: WorkerToken) -> Double? {
+        if let own = self.workers[worker].latency.expected(at: self.now) { return own }
+        let pool = self.workers[worker].pool
+        self.latencies.removeAll(keepingCapacity: true)
+        for slot in self.pools[pool].slots.indices {
+            guard let token = self.pools[pool].slots[slot].process, self.workers[token].takesCalls,
+                let latency = self.workers[token].latency.expected(at: self.now)
+            else { continue }
+            self.latencies.append(latency)
+        }
+        return Balancer.median(&self.latencies)
+    }
+
+    /// What part of the calls that it would be chosen for a worker gets, 0...1.
+    private func share(of worker: WorkerToken) -> Double {
+        guard let joinedAt = self.workers[worker].joinedAt else { return 1 }
+        return min(1, Double(self.now.duration(since: joinedAt)) / Double(Self.slowStart))
+    }
+
+    /// A worker takes calls from now on: slowly at first when others serve already. Workers that come up
+    /// together, as those of a new pool do, all begin with their full share.
+    mutating func beginSlowStart(_ worker: WorkerToken) {
+        let othersServe = self.pools[self.workers[worker].pool].slots.contains { slot in
+            guard let process = slot.process, process != worker, self.workers[process].takesCalls,
+                let readyAt = self.workers[process].readyAt
+            else { return false }
+            return self.now.duration(since: readyAt) >= Self.slowStart
+        }
+        self.workers[worker].joinedAt = othersServe ? self.now : nil
+    }
+
+    /// A call ended that says nothing good of the worker's speed (it failed, or was given up on): the worker is
+    /// at least that slow, and no faster than it was thought to be.
+    mutating func noteNoFaster(than latency: Nanoseconds, _ worker: WorkerToken) {
+        guard let known = self.knownLatency(of: worker), Double(latency) > known else { return }
+        self.workers[worker].latency.record(latency, at: self.now)
+    }
+
+    /// The worker failed a call by its own fault, however quickly.
+    mutating func noteFault(after latency: Nanoseconds, _ worker: WorkerToken) {
+        let counted = self.holds(.slowFaults) ? max(latency, PeakLatency.fault) : latency
+        self.workers[worker].latency.record(counted, at: self.now)
     }
 }

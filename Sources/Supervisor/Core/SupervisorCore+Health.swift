@@ -98,6 +98,7 @@ extension SupervisorCore {
 
     mutating func becameReady(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
         self.workers[worker].readyAt = self.now
+        self.beginSlowStart(worker)
         self.removeTimer(.life, Int(worker.index))
         self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
         let process = self.workers[worker]

@@ -72,7 +72,7 @@ extension SupervisorCore {
         case .none:
             self.healthAnswered(outcome, worker, &effects)
         case .abandoned:
-            self.countLateReply(worker)
+            self.noteLateReply(request, worker)
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
@@ -104,11 +104,16 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         let latency = self.now.duration(since: self.requests[request].dispatchedAt)
-        var isWorkerFault = false
-        if case .workerError(let error) = outcome { isWorkerFault = Self.isWorkerFault(error) }
-        self.workers[worker].latency.record(
-            isWorkerFault ? max(latency, PeakLatency.fault) : latency, at: self.now)
-        if !isWorkerFault { self.workers[worker].succeededSinceCheck = true }
+        switch Self.verdict(outcome) {
+        case .success:
+            self.workers[worker].latency.record(latency, at: self.now)
+            self.workers[worker].succeededSinceCheck = true
+        case .refusal:
+            self.noteNoFaster(than: latency, worker)
+            self.workers[worker].succeededSinceCheck = true
+        case .fault:
+            self.noteFault(after: latency, worker)
+        }
         let isFirst = !self.workers[worker].hasAnsweredCall
         self.workers[worker].hasAnsweredCall = true
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
@@ -119,11 +124,27 @@ extension SupervisorCore {
         self.countAnswer(of: worker, &effects)
     }
 
-    /// Whether an error reply names the worker's own fault, so that a quick failure never makes it look fast.
-    private static func isWorkerFault(_ error: UnsafeRawBufferPointer) -> Bool {
-        guard let code = ParamsReader.value("code", in: error) else { return false }
-        return ["-32603", "5001", "5002"].contains { code.elementsEqual($0.utf8) }
+    /// What an answer says of the worker that gave it.
+    private enum Verdict {
+        case success
+        /// An error that may well be the caller's: the worker works, but how fast is not to be learned from it.
+        case refusal
+        /// An error that names the worker's own fault.
+        case fault
     }
+
+    private static func verdict(_ outcome: Outcome) -> Verdict {
+        switch outcome {
+        case .result: return .success
+        case .failure: return .refusal
+        case .workerError(let error):
+            guard let code = ParamsReader.value("code", in: error) else { return .refusal }
+            return self.faultCodes.contains { code.elementsEqual($0) } ? .fault : .refusal
+        }
+    }
+
+    /// Internal error, no database, no resources.
+    private static let faultCodes = ["-32603", "5001", "5002"].map { Array($0.utf8) }
 
     /// A reply to a call of ours that cannot be passed on: the call is tried elsewhere, or fails with 1003.
     private mutating func unreadableReply(
@@ -138,11 +159,11 @@ extension SupervisorCore {
         case .none:
             self.healthCheckFailed(worker, &effects)
         case .abandoned:
-            self.countLateReply(worker)
+            self.noteLateReply(request, worker)
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
-            self.workers[worker].latency.record(PeakLatency.fault, at: self.now)
+            self.noteFault(after: self.now.duration(since: self.requests[request].dispatchedAt), worker)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
             if self.hasWorker(otherThan: worker, in: pool),
@@ -161,6 +182,12 @@ extension SupervisorCore {
         case .queued:
             preconditionFailure("a queued call was answered")
         }
+    }
+
+    /// The caller has given up on the call: all that its answer still tells is how long it took.
+    private mutating func noteLateReply(_ request: RequestToken, _ worker: WorkerToken) {
+        self.noteNoFaster(than: self.now.duration(since: self.requests[request].dispatchedAt), worker)
+        self.countLateReply(worker)
     }
 
     private mutating func countLateReply(_ worker: WorkerToken) {

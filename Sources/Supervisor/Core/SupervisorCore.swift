@@ -66,6 +66,7 @@ struct SupervisorCore: ~Copyable {
     var head: [UInt8] = []
     var tail: [UInt8] = []
     var candidates: [Balancer.Candidate] = []
+    var latencies: [Double] = []
 
     /// - Parameter seed: decides everything that is left to chance.
     init(

@@ -6,8 +6,6 @@ enum Balancer {
         var slot: Int
         var inFlight: Int
         var maxConcurrency: Int
-        /// Expected time of a call, in nanoseconds; nil without a measurement.
-        var latency: Double?
     }
 
     /// The next one in slot order.
@@ -38,23 +36,46 @@ enum Balancer {
         return best
     }
 
-    /// Two different candidates at random, of which the one with the lower expected wait: peak EWMA latency ×
-    /// (in flight + 1). One without a measurement counts as the median of the others (power of two choices:
-    /// M. Mitzenmacher, 2001; peak EWMA: Finagle).
-    static func performanceBased(
-        _ candidates: [Candidate], random: inout SeededGenerator
-    ) -> Candidate? {
-        guard candidates.count > 1 else { return candidates.first }
-        let first = Int.random(in: 0..<candidates.count, using: &random)
-        var second = Int.random(in: 0..<candidates.count - 1, using: &random)
-        if second >= first { second += 1 }
-        let measured = candidates.compactMap(\.latency).sorted()
-        let median = measured.isEmpty ? 1 : measured[measured.count / 2]
-        func wait(_ candidate: Candidate) -> Double {
-            (candidate.latency ?? median) * Double(candidate.inFlight + 1)
+    /// Two different candidates at random, of which the one with the lower expected wait is to be taken (power
+    /// of two choices: M. Mitzenmacher, 2001); nil when there are not two.
+    static func pair(
+        of candidates: [Candidate], random: inout SeededGenerator
+    ) -> (left: Candidate, right: Candidate)? {
+        guard candidates.count > 1 else { return nil }
+        let left = Int.random(in: 0..<candidates.count, using: &random)
+        var right = Int.random(in: 0..<candidates.count - 1, using: &random)
+        if right >= left { right += 1 }
+        return (candidates[left], candidates[right])
+    }
+
+    /// The middle one of the values by size, of two middle ones the larger; nil when there are none.
+    ///
+    /// In place, without allocation, O(count) on average (quickselect: C. A. R. Hoare, 1961). The values are left
+    /// in another order.
+    static func median(_ values: inout [Double]) -> Double? {
+        guard !values.isEmpty else { return nil }
+        let middle = values.count / 2
+        var (low, high) = (0, values.count - 1)
+        while low < high {
+            let pivot = values[(low + high) / 2]
+            var (left, right) = (low, high)
+            while left <= right {
+                while values[left] < pivot { left += 1 }
+                while values[right] > pivot { right -= 1 }
+                guard left <= right else { break }
+                values.swapAt(left, right)
+                left += 1
+                right -= 1
+            }
+            if middle <= right {
+                high = right
+            } else if middle >= left {
+                low = left
+            } else {
+                break
+            }
         }
-        let pair = (candidates[first], candidates[second])
-        return wait(pair.0) <= wait(pair.1) ? pair.0 : pair.1
+        return values[middle]
     }
 }
 

@@ -31,6 +31,8 @@ struct WorkerProcess {
     /// Whether a call succeeded since the last health check fell due.
     var succeededSinceCheck = false
     var latency = PeakLatency()
+    /// When it joined workers that served already; nil when it came up with them.
+    var joinedAt: Instant?
     /// One of its pipes has ended: it gets no more calls, whether it dies now or not.
     var cutOff: DepartureReason?
     private var noiseWindow = NoiseWindow()
