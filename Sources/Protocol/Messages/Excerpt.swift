@@ -19,6 +19,14 @@ public enum Excerpt {
         var rest = bytes[...]
         var taken = 0
         while !rest.isEmpty {
+            // Almost all of almost every text: taken at once, for a log that is flooded.
+            let plain = rest.prefix(limit - taken).prefix { (0x20..<0x7F).contains($0) }
+            if !plain.isEmpty {
+                output += String(decoding: plain, as: UTF8.self)
+                taken += plain.count
+                rest = rest[plain.endIndex...]
+                continue
+            }
             let (scalar, count) = self.decode(rest)
             guard taken + count <= limit else {
                 output += "…"

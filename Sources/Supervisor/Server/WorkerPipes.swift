@@ -1,3 +1,4 @@
+import Glibc
 import Protocol
 
 /// A worker's process as the shell sees it: three pipes and a pidfd.
@@ -107,13 +108,26 @@ struct LineCollector {
     mutating func take(_ bytes: UnsafeRawBufferPointer, _ line: (UnsafeRawBufferPointer) -> Void) {
         self.tail.append(contentsOf: bytes)
         if self.tail.count > 2 * Self.tailBytes { self.tail.removeFirst(self.tail.count - Self.tailBytes) }
-        for byte in bytes {
-            if byte == 0x0A || self.unfinished.count >= Excerpt.lineBytes {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let piece = rest.prefix(max(1, Excerpt.lineBytes - self.unfinished.count))
+            if let end = Self.lineBreak(in: piece) {
+                self.unfinished.append(contentsOf: rest[..<end])
+                rest = rest[(end + 1)...]
                 self.emit(line)
-                if byte == 0x0A { continue }
+            } else if self.unfinished.count >= Excerpt.lineBytes {
+                self.emit(line)
+            } else {
+                self.unfinished.append(contentsOf: piece)
+                rest = rest[piece.endIndex...]
             }
-            self.unfinished.append(byte)
         }
+    }
+
+    private static func lineBreak(in bytes: Slice<UnsafeRawBufferPointer>) -> Int? {
+        let base = bytes.base.baseAddress
+        guard let base, let found = memchr(base + bytes.startIndex, 0x0A, bytes.count) else { return nil }
+        return UnsafeRawPointer(found) - base
     }
 
     /// The end of the stream: what is left is a line.
