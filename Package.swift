@@ -42,9 +42,13 @@ let package = Package(
         .testTarget(name: "WorkerTests", dependencies: ["Worker", "Protocol"], swiftSettings: strict),
         .testTarget(
             name: "SimulationTests", dependencies: ["Supervisor", "Protocol"], swiftSettings: strict),
+        // A worker for the tests: a dependency of theirs only so that it is built beside them.
+        .executableTarget(
+            name: "FixtureWorker", dependencies: ["Protocol"],
+            path: "Tests/IntegrationTests/Fixtures/FixtureWorker", swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["Supervisor", "Protocol", "CLinux"],
+            dependencies: ["Supervisor", "Protocol", "CLinux", "FixtureWorker"],
             exclude: ["Fixtures"],
             swiftSettings: strict
         ),

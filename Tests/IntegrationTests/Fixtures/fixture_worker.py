@@ -1,9 +1,7 @@
 #!/usr/bin/env python3
 """A worker that behaves as badly as it is told to.
 
-It speaks the workers' protocol: one JSON-RPC message a line on stdin, one a line on stdout. How it lives is told
-by its arguments (`--help`); what it does with a call is told by the call's method, which is the name of a function
-under "Methods" below with `.` for `_` ("rag.execute" and the like run the action that their params name).
+What it can be told is listed in README.md beside it; FixtureWorker is the same program in Swift.
 """
 import argparse
 import json
@@ -18,25 +16,32 @@ import time
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--concurrency", type=int, help="declare max_concurrency; calls run at once in threads")
-    add("--cancel", choices=["honour", "declare"], help="declare cancel, and honour it or not")
-    add("--idempotent", default="", help="declare these methods idempotent, separated by commas")
-    add("--techniques", help="declare these techniques, separated by commas")
-    add("--log", help="append every line received to this file, before anything is done with it")
-    add("--exit", type=int, help="exit with this code at once")
-    add("--stderr", default="", help="write this to stderr at the start")
-    add("--never-ready", action="store_true", help="never answer health.check")
-    add("--unhealthy", action="store_true", help="answer health.check with unhealthy")
-    add("--ready-after", type=float, default=0, help="seconds before the first line is read")
-    add("--banner", type=int, default=0, help="lines of noise on stdout at the start")
-    add("--noise", type=int, default=0, help="lines of noise on stdout before every reply")
-    add("--ignore-terminate", action="store_true", help="ignore SIGTERM")
-    add("--ignore-end", action="store_true", help="live on when stdin ends")
-    add("--grandchildren", choices=["plain", "setsid"], action="append", default=[],
-        help="start a process that sleeps, in the worker's group or in a session of its own")
-    add("--pids", help="append the pids of worker and grandchildren to this file")
-    add("words", nargs="*", help="not used; shown by the method `introspect`")
-    return parser.parse_args()
+    add("--modes", action="store_true")
+    add("--concurrency", type=int)
+    add("--cancel", choices=["honour", "declare"])
+    add("--idempotent", default="")
+    add("--techniques")
+    add("--log")
+    add("--exit", type=int)
+    add("--stderr", default="")
+    add("--never-ready", action="store_true")
+    add("--unhealthy", action="store_true")
+    add("--ready-after", type=float, default=0)
+    add("--banner", type=int, default=0)
+    add("--noise", type=int, default=0)
+    add("--ignore-terminate", action="store_true")
+    add("--ignore-end", action="store_true")
+    add("--grandchildren", choices=["plain", "setsid"], action="append", default=[])
+    add("--pids")
+    add("--orders")
+    add("words", nargs="*")
+    parsed = parser.parse_args()
+    if parsed.modes:
+        flags = [flag for action in parser._actions for flag in action.option_strings if len(flag) > 2]
+        print("\n".join("flag " + flag for flag in sorted(flags) if flag != "--help"))
+        print("\n".join("method " + name for name in sorted(METHODS)))
+        sys.exit(0)
+    return parsed
 
 
 # -- Output
@@ -171,6 +176,14 @@ def noise(call):
     return "noisy"
 
 
+def spill(call):
+    """Writes the bytes in {hex} to stdout, {count} times, and a line's end, then answers."""
+    for _ in range(call.get("count", 1)):
+        write_bytes(bytes.fromhex(call.get("hex", "")))
+    write_bytes(b"\n")
+    return "spilt"
+
+
 def half_line(call):
     write_bytes(b'{"jsonrpc":"2.0","id":%d,"resu' % call.number)
     os._exit(0)
@@ -241,8 +254,8 @@ def introspect(call):
 METHODS = {
     function.__name__: function
     for function in (
-        echo, metadata, whoami, sleep, hang, crash, crash_once, raw, fail, big, chatter, noise, half_line,
-        unreadable, twice, foreign, hold, close_output, stop_reading, introspect)
+        echo, metadata, whoami, sleep, hang, crash, crash_once, raw, fail, big, chatter, noise, spill,
+        half_line, unreadable, twice, foreign, hold, close_output, stop_reading, introspect)
 }
 
 
@@ -261,12 +274,25 @@ def capabilities():
     return declared
 
 
+def obey_orders():
+    """The file of --orders says, as long as it is there: `delay MS`, or `fail`."""
+    try:
+        words = open(arguments.orders).read().split() if arguments.orders else []
+    except FileNotFoundError:
+        return
+    if words[:1] == ["delay"]:
+        time.sleep(int(words[1]) / 1000)
+    elif words[:1] == ["fail"]:
+        raise RuntimeError("told to fail")
+
+
 def run(method, call):
     name = call.get("action", "echo") if "." in method else method
     if name not in METHODS:
         reply_error(call.number, -32601, "Method not found: " + method)
         return
     try:
+        obey_orders()
         result = METHODS[name](call)
     except Exception as error:
         reply_error(call.number, -32603, str(error))

@@ -12,9 +12,13 @@ enum Programs {
     static let supervisor: String = "\(directory)/supervisor"
     static let worker: String = "\(directory)/worker"
 
-    static let areBuilt = [supervisor, worker].allSatisfy { (path: String) in access(path, X_OK) == 0 }
+    static let fixtureProgram: String = "\(directory)/FixtureWorker"
+
+    static let areBuilt = [supervisor, worker, fixtureProgram].allSatisfy { (path: String) in
+        access(path, X_OK) == 0
+    }
     static let buildHint: Comment =
-        "run `swift build` first: supervisor and worker must stand beside the tests"
+        "run `swift build` first: supervisor, worker and FixtureWorker must stand beside the tests"
 
     /// The interpreter itself: the one in PATH may be a script that only finds it, slowly.
     static let python: String? = {
@@ -28,9 +32,15 @@ enum Programs {
         + "/Fixtures/fixture_worker.py"
 
     /// The command of a worker that behaves as the arguments say.
-    static func fixtureWorker(_ arguments: [String] = []) throws -> [String] {
-        guard let python else { throw Failure("python3 is missing") }
-        return [python, "-S", "-E", self.fixture] + arguments
+    static func fixtureWorker(_ arguments: [String] = [], in language: FixtureLanguage = .python) throws
+        -> [String]
+    {
+        switch language {
+        case .swift: return [self.fixtureProgram] + arguments
+        case .python:
+            guard let python else { throw Failure("python3 is missing") }
+            return [python, "-S", "-E", self.fixture] + arguments
+        }
     }
 
     /// Test data that is not part of the repository: a directory beside it.
@@ -41,6 +51,17 @@ enum Programs {
         return ["\(package)/../shared/data/\(name)", "../shared/data/\(name)"]
             .first { access($0, R_OK) == 0 }
     }
+}
+
+/// What the fixture worker is written in: both do the same (Fixtures/README.md).
+enum FixtureLanguage: String, CaseIterable, CustomTestStringConvertible {
+    case swift = "Swift"
+    case python = "Python"
+
+    /// Those that this machine can run.
+    static var available: [Self] { Programs.python == nil ? [.swift] : [.swift, .python] }
+
+    var testDescription: String { self.rawValue }
 }
 
 /// Why a test cannot go on.

@@ -14,18 +14,20 @@ final class SupervisorProcess {
     /// - Parameters:
     ///   - worker: the pool's command; nil: the fixture.
     ///   - fixture: arguments of the fixture; `DIR` stands for the test's directory.
+    ///   - language: what the fixture is written in.
     ///   - pool: further members of the pool, as JSON5.
     ///   - settings: further members of the configuration, as JSON5.
     ///   - waits: until all workers are ready.
     init(
-        workers: Int = 1, worker: [String]? = nil, fixture: [String] = [], pool: String = "",
+        workers: Int = 1, worker: [String]? = nil, fixture: [String] = [],
+        language: FixtureLanguage = .python, pool: String = "",
         settings: String = "", environment: [String: String] = [:], descriptorLimit: Int? = nil,
         in directory: TestDirectory? = nil, waits: Bool = true
     ) throws {
         let directory = try directory ?? TestDirectory()
         self.directory = directory
         self.socket = directory.file("s")
-        let command = try (worker ?? Programs.fixtureWorker(fixture)).map {
+        let command = try (worker ?? Programs.fixtureWorker(fixture, in: language)).map {
             $0.replacingOccurrences(of: "DIR", with: directory.path)
         }
         let commandText = JSONValue.array(command.map { .string($0) }).text
