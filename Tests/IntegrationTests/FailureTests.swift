@@ -52,40 +52,6 @@ extension IntegrationTests {
             #expect(calls.count == 2, "what is not idempotent is not tried again")
         }
 
-        @Test func aCrashFailsNobodyElsesCalls() throws {
-            let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "4"])
-            let (first, second) = (try supervisor.client(), try supervisor.client())
-            try first.start("sleep", #"{"ms":600}"#, metadata: "{}")
-            try eventually("one is busy") {
-                try supervisor.status()[path: "pools.0.workers"].arrayValue?.contains {
-                    $0["state"] == "busy"
-                } == true
-            }
-            let crash = try second.call("crash")  // its turn is the other worker's
-            #expect(crash.errorCode == 2001)
-            let survivor = try first.receiveJSON()
-            #expect(survivor["result"] != nil)
-            #expect(survivor[path: "metadata.worker_id"] != crash[path: "error.data.worker_id"])
-        }
-
-        @Test func answersTheCallsOfADeadWorkerAtOnce() throws {
-            let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "8"])
-            let client = try supervisor.client()
-            for _ in 0..<8 { try client.start("hang") }
-            try eventually("all are in flight") {
-                try supervisor.status()[path: "pools.0.workers.0.in_flight"].integerValue == 4
-            }
-            let pid = try #require(try supervisor.worker()["pid"]?.integerValue)
-            let watch = Stopwatch()
-            kill(Int32(pid), SIGKILL)
-            let answers = try client.receiveAll(4)
-            print("kill -9 with 4 calls in flight: all failed after \(watch.milliseconds) ms")
-            #expect(watch.seconds < 1)
-            #expect(answers.values.allSatisfy { $0[path: "error.data.signal"] == "SIGKILL" })
-            try client.expectNothing(for: 0.1)
-            try supervisor.waitUntilReady(2)
-        }
-
         @Test func reportsAKilledWorkerAsCrashed() throws {
             let supervisor = try SupervisorProcess()
             let pid = try #require(try supervisor.worker()["pid"]?.integerValue)
@@ -214,25 +180,6 @@ extension IntegrationTests {
             #expect(Files.text(supervisor.directory.file("received")).contains("$/cancelRequest"))
             #expect(try supervisor.worker()["restarts"] == 0)
         }
-
-        @Test func replacesAWorkerThatIgnoresACancelItPromisedToHonour() throws {
-            let supervisor = try SupervisorProcess(
-                fixture: ["--cancel", "declare", "--ignore-terminate", "--ignore-end"],
-                settings: "timeouts: { cancel_grace: \"200ms\", term_grace: \"300ms\" }")
-            let before = try #require(try supervisor.worker()["pid"]?.integerValue)
-            let client = try supervisor.client()
-            let watch = Stopwatch()
-            let answer = try client.call("hang", metadata: #"{"timeout_ms":200}"#)
-            #expect(answer.errorCode == 1002)
-            try eventually("the process is gone") { !Processes.isAlive(Int32(before)) }
-            print("a hung worker: gone after \(watch.milliseconds) ms (timeout 200, cancel 200, term 300)")
-            #expect((0.65...2).contains(watch.seconds))
-            #expect(try client.call("echo", "[1]")["result"] == [1])
-            let worker = try supervisor.waitForWorker("its end is told") { $0["last_exit"] != .null }
-            #expect(
-                worker[path: "last_exit.reason"] == "overrun" && worker[path: "last_exit.signal"] == "SIGKILL"
-            )
-        }
     }
 
     /// Workers that do not come up, and what is said about it.
@@ -302,32 +249,6 @@ extension IntegrationTests {
             )
             let worker = try supervisor.waitForWorker("its time is over") { $0["last_exit"] != .null }
             #expect(worker[path: "last_exit.reason"] == "start_timeout")
-        }
-
-        @Test func keepsServingWhileAnotherWorkerCannotStart() throws {
-            // The first process to come serves, the others exit at once.
-            let fixture = try Programs.fixtureWorker().map { "'\($0)'" }.joined(separator: " ")
-            let supervisor = try SupervisorProcess(
-                workers: 3,
-                worker: [
-                    "/bin/sh", "-c",
-                    "mkdir DIR/first 2>/dev/null || { echo no room >&2; exit 5; }; exec \(fixture)",
-                ],
-                settings: Self.quick, waits: false)
-            try supervisor.waitUntilReady(1)
-            try eventually("two are quarantined") {
-                (try supervisor.status()[path: "pools.0.workers"].arrayValue ?? []).count {
-                    $0["state"] == "quarantined"
-                } == 2
-            }
-            let client = try supervisor.client()
-            for index in 0..<50 {
-                #expect(try client.call("echo", "[\(index)]")["result"] == [.integer(index)])
-            }
-            let status = try supervisor.status()
-            #expect(status["status"] == "degraded")
-            #expect(status["reasons"]?.text.contains("no room") == true)
-            #expect(try supervisor.command(["status"]).exitCode == 1)
         }
 
         @Test func recoversWhenTheProgramAppears() throws {

@@ -10,33 +10,6 @@ extension IntegrationTests {
     struct TooMuch {
         // MARK: Workers that say too much
 
-        @Test func countsNoiseAndAnswersCalls() throws {
-            let supervisor = try SupervisorProcess(fixture: ["--banner", "3", "--noise", "2"])
-            let client = try supervisor.client()
-            for index in 0..<5 {
-                #expect(try client.call("echo", "[\(index)]")["result"] == [.integer(index)])
-            }
-            let worker = try supervisor.worker()
-            #expect(worker["noise_lines"] == 13)
-            #expect(worker["restarts"] == 0)
-            let lines = supervisor.records("worker.noise").map { $0["line"]?.stringValue ?? "" }
-            #expect(lines.contains { $0.contains("welcome to the fixture") })
-        }
-
-        @Test(arguments: [#"{"lines":300}"#, #"{"lines":3,"bytes":1000000}"#])
-        func recyclesAWorkerThatFloodsItsOutput(flood: String) throws {
-            let supervisor = try SupervisorProcess(workers: 2)
-            let client = try supervisor.client()
-            #expect(try client.call("noise", flood)["result"] == "noisy", "the call itself is answered")
-            let watch = Stopwatch()
-            try eventually("one was recycled") {
-                let workers = try supervisor.status()[path: "pools.0.workers"].arrayValue ?? []
-                return workers.contains { $0[path: "last_exit.reason"] == "stdout_noise" }
-            }
-            #expect(watch.seconds < 6)
-            #expect(try client.call("echo", "[1]")["result"] == [1])
-        }
-
         @Test func replacesAWorkerThatClosesItsOutputAndLives() throws {
             let supervisor = try SupervisorProcess()
             let client = try supervisor.client()
@@ -51,39 +24,12 @@ extension IntegrationTests {
             #expect(replaced[path: "last_exit.reason"] == "stdout_closed")
         }
 
-        @Test func isNotHeldUpByTenMebibytesOfErrors() throws {
-            let supervisor = try SupervisorProcess(workers: 2)
-            let (loud, quiet) = (try supervisor.client(), try supervisor.client())
-            try loud.start("chatter", #"{"bytes":10485760}"#)
-            var slowest = 0.0
-            for _ in 0..<50 {
-                let watch = Stopwatch()
-                _ = try quiet.call("ping")
-                slowest = max(slowest, watch.milliseconds)
-            }
-            #expect(try loud.receiveJSON(within: 20)["result"] == "said")
-            print("10 MiB of stderr: the slowest of 50 pings took \(slowest) ms")
-            #expect(slowest < 500)
-        }
-
-        @Test func answersOthersWhileAWorkerReadsNothing() throws {
-            let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "50"])
-            let client = try supervisor.client()
-            _ = try client.call("stop_reading", #"{"ms":1500}"#)
-            let filler = String(repeating: "x", count: 20_000)
-            for _ in 0..<40 { try client.start("echo", "[\"\(filler)\"]") }
-            let watch = Stopwatch()
-            _ = try supervisor.client().call("ping")
-            #expect(watch.seconds < 0.5)
-            _ = try client.receiveAll(40)
-        }
-
         // MARK: Clients that ask too much
 
         @Test func pausesAClientThatReadsNothing() throws {
             let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "16"])
             let (slow, quick) = (try supervisor.client(), try supervisor.client())
-            let before = self.residentKilobytes(of: supervisor.pid)
+            let before = Processes.residentKilobytes(of: supervisor.pid)
             // 200 MB of answers, if nobody stops it.
             var sent = 0
             let request = Array(
@@ -106,7 +52,7 @@ extension IntegrationTests {
                 #expect(try quick.call("echo", "[\(index)]")["result"] == [.integer(index)])
                 slowest = max(slowest, call.milliseconds)
             }
-            let grown = self.residentKilobytes(of: supervisor.pid) - before
+            let grown = Processes.residentKilobytes(of: supervisor.pid) - before
             // Every call is answered when it reads at last: with the result, or that there was no room for it.
             var (results, refusals) = (0, 0)
             for _ in 0..<sent {
@@ -123,32 +69,6 @@ extension IntegrationTests {
             #expect(grown < 120_000)
             #expect(slowest < 500)
             #expect(sent > 50 && results + refusals == sent && refusals > 0)
-        }
-
-        private func residentKilobytes(of pid: Int32) -> Int {
-            let line = Files.lines("/proc/\(pid)/status").first { $0.hasPrefix("VmRSS:") } ?? ""
-            return Int(line.filter(\.isNumber)) ?? 0
-        }
-
-        @Test func refusesAtOnceWhatTheQueueCannotHold() throws {
-            let supervisor = try SupervisorProcess(settings: "load_balancer: { queue_size: 5 }")
-            let (busy, client) = (try supervisor.client(), try supervisor.client())
-            try busy.start("sleep", #"{"ms":1000}"#)
-            try supervisor.waitForWorker("it is busy") { $0["state"] == "busy" }
-            for _ in 0..<5 { try busy.start("echo") }
-            try eventually("five wait") { try supervisor.status()[path: "pools.0.queue_depth"] == 5 }
-            let watch = Stopwatch()
-            let refused = try client.call("echo")
-            print("the queue is full: refused after \(watch.milliseconds) ms")
-            #expect(watch.seconds < 0.3)
-            #expect(refused.errorCode == 2002 && refused.errorReason == "queue_full")
-            #expect(refused[path: "error.data.queue_depth"] == 5)
-            #expect((refused[path: "error.data.retry_after_ms"].integerValue ?? 0) > 0)
-            #expect(refused[path: "error.data.retryable"] == true)
-            let ping = Stopwatch()
-            #expect(try client.call("ping")["result"] != nil)
-            #expect(ping.seconds < 0.1)
-            #expect(try busy.receiveAll(6).values.allSatisfy { $0["error"] == nil })
         }
 
         @Test func givesUpWaitingInTheQueue() throws {

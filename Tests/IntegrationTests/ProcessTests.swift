@@ -16,10 +16,6 @@ extension IntegrationTests {
             Processes.children(of: supervisor.pid).first { Processes.name($0) == "sv-guardian" }
         }
 
-        private func zombies(of supervisor: SupervisorProcess) -> [Int32] {
-            Processes.children(of: supervisor.pid).filter { Processes.state($0) == "Z" }
-        }
-
         // MARK: A supervisor that is killed
 
         @Test func leavesNoProcessWhenItIsKilled() throws {
@@ -44,24 +40,12 @@ extension IntegrationTests {
             try eventually("there is another guardian") {
                 self.guardian(of: supervisor).map { $0 != first } ?? false
             }
-            #expect(self.zombies(of: supervisor) == [])
+            #expect(Processes.zombies(of: supervisor.pid) == [])
             #expect(supervisor.records("guardian.died").count == 1)
             #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
             let pids = Processes.pids(in: supervisor.directory.file("pids"))
             supervisor.process.signal(SIGKILL)
             _ = try supervisor.process.exit()
-            try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
-        }
-
-        @Test func leavesNoProcessHoweverOftenItIsKilled() throws {
-            let directory = try TestDirectory()
-            for _ in 0..<10 {
-                let supervisor = try SupervisorProcess(workers: 2, fixture: Self.family, in: directory)
-                supervisor.process.signal(SIGKILL)
-                _ = try supervisor.process.exit()
-            }
-            let pids = Processes.pids(in: directory.file("pids"))
-            #expect(pids.count >= 60)
             try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
         }
 
@@ -87,32 +71,10 @@ extension IntegrationTests {
             try supervisor.waitForWorker("there is another worker") {
                 $0["pid"] != .integer(pids[0]) && $0["state"] == "ready"
             }
-            #expect(self.zombies(of: supervisor) == [])
+            #expect(Processes.zombies(of: supervisor.pid) == [])
         }
 
         // MARK: A supervisor that is told to stop
-
-        @Test(arguments: [SIGTERM, SIGINT])
-        func finishesWhatIsInFlightWhenToldToStop(signal: Int32) throws {
-            let supervisor = try SupervisorProcess(workers: 2, fixture: Self.family)
-            let client = try supervisor.client()
-            let guardian = try #require(self.guardian(of: supervisor))
-            let pids = Processes.pids(in: supervisor.directory.file("pids")) + [guardian]
-            try client.start("sleep", #"{"ms":500,"n":1}"#)
-            try supervisor.waitForWorker("it is busy") { $0["state"] == "busy" }
-            if signal == SIGINT {
-                kill(-supervisor.pid, SIGINT)  // as a terminal does it, to the foreground group
-            } else {
-                supervisor.process.signal(signal)
-            }
-            try eventually("it drains") { !supervisor.records("supervisor.stopping").isEmpty }
-            let refused = try supervisor.client().call("echo")
-            #expect(refused.errorCode == 1001 && refused.errorReason == "shutting_down")
-            #expect(try client.receiveJSON()[path: "result.n"] == 1)
-            #expect(try supervisor.process.exit(within: 5) == .exited(code: 0))
-            #expect(!Files.exists(supervisor.socket) && !Files.exists("\(supervisor.socket).lock"))
-            try eventually(within: 2, "all of \(pids) are gone") { !pids.contains(where: Processes.isAlive) }
-        }
 
         @Test func hidesItsGuardianFromASearchByCommandLine() throws {
             let supervisor = try SupervisorProcess()
@@ -133,22 +95,6 @@ extension IntegrationTests {
                 // Not even as an orphaned zombie.
                 #expect(Processes.state(guardian) == nil)
             }
-        }
-
-        @Test func stopsAtOnceWhenToldTwice() throws {
-            let supervisor = try SupervisorProcess(fixture: ["--ignore-terminate", "--ignore-end"])
-            let client = try supervisor.client()
-            try client.start("hang")
-            try supervisor.waitForWorker("it is busy") { $0["state"] == "busy" }
-            supervisor.process.signal(SIGTERM)
-            try eventually("it drains") { !supervisor.records("supervisor.stopping").isEmpty }
-            let watch = Stopwatch()
-            supervisor.process.signal(SIGTERM)
-            #expect(try client.receiveJSON().errorReason == "shutting_down")
-            #expect(try supervisor.process.exit() == .exited(code: 0))
-            print("a second SIGTERM: gone after \(Int(watch.milliseconds)) ms")
-            #expect(watch.seconds < 2)
-            #expect(!Files.exists(supervisor.socket))
         }
 
         @Test func stopsWhileAPoolIsPreparedOrCannotStart() throws {
@@ -177,48 +123,6 @@ extension IntegrationTests {
             let spent = ticks() - before
             print("idle: \(spent) ticks of 10 ms in a second")
             #expect(spent <= 1)
-        }
-
-        @Test func cutsCallsAtTheEndOfTheGrace() throws {
-            let supervisor = try SupervisorProcess(
-                settings: "timeouts: { shutdown_grace: \"300ms\", term_grace: \"200ms\" }")
-            let client = try supervisor.client()
-            try client.start("hang")
-            try supervisor.waitForWorker("it is busy") { $0["state"] == "busy" }
-            supervisor.process.signal(SIGTERM)
-            let answer = try client.receiveJSON()
-            #expect(answer.errorCode == 1001 && answer.errorReason == "shutting_down")
-            #expect(try supervisor.process.exit(within: 5) == .exited(code: 0))
-        }
-
-        // MARK: Bookkeeping
-
-        @Test func givesEverythingBackAfterManyConnectionsAndDeaths() throws {
-            let supervisor = try SupervisorProcess(
-                workers: 2,
-                settings: "restart: { max_deaths: 1000000, backoff_initial: \"10ms\", backoff_max: \"20ms\" }"
-            )
-            #expect(try supervisor.client().call("echo")["error"] == nil)
-            let baseline = Processes.descriptorCount(of: supervisor.pid)
-            for _ in 0..<300 {
-                let client = try supervisor.client()
-                try client.start("ping")
-            }
-            for _ in 0..<25 {
-                let pids = try supervisor.workerPIDs()
-                for pid in pids { kill(pid, SIGKILL) }
-                try eventually("the dead are replaced") {
-                    let now = try supervisor.workerPIDs()
-                    return now.count == 2 && Set(now).isDisjoint(with: pids)
-                }
-            }
-            try supervisor.waitUntilReady(2)
-            try eventually("descriptors are back to \(baseline)") {
-                Processes.descriptorCount(of: supervisor.pid) <= baseline
-            }
-            #expect(self.zombies(of: supervisor) == [])
-            #expect(Processes.children(of: supervisor.pid).count == 3)
-            #expect(try supervisor.status()["connections"] == 1)
         }
 
         // MARK: What a worker is born with
@@ -291,123 +195,6 @@ extension IntegrationTests {
             let born = try supervisor.client().call("introspect")[path: "result.descriptors"]
             #expect((born.objectValue ?? []).count { $0.value.stringValue?.hasPrefix("pipe:") == true } == 3)
             #expect(!(born.objectValue ?? []).contains { $0.value.stringValue?.hasPrefix("socket:") == true })
-        }
-    }
-
-    /// Many callers while workers are killed: every call is answered once.
-    @Suite(.timeLimit(.minutes(2)), .needsPython)
-    struct Storm {
-        @Test func answersEveryCallWhileWorkersAreKilled() throws {
-            let seconds = getenv("LONG") == nil ? 3.0 : 20.0
-            let supervisor = try SupervisorProcess(
-                workers: 4, fixture: ["--concurrency", "8"],
-                settings: "restart: { max_deaths: 1000000, backoff_max: \"200ms\" }")
-            var storm = CallStorm(supervisor, connections: 32)
-            try storm.run(for: seconds)
-            print(storm.report)
-            #expect(storm.answered == storm.sent)
-            #expect(storm.duplicates == 0 && storm.foreign == 0)
-            #expect(storm.longest < 10)
-            #expect(Double(storm.results) >= 0.95 * Double(storm.sent))
-            #expect(storm.kills >= Int(seconds / 0.2) / 2)
-        }
-    }
-}
-
-/// Connections that each have one call in flight all the time, and a killer among them.
-private struct CallStorm {
-    private struct Caller {
-        let client: Client
-        var nonce = 0
-        var isOpen = false
-        var sentAt = Stopwatch()
-    }
-
-    private let supervisor: SupervisorProcess
-    private var callers: [Caller] = []
-    private let connections: Int
-    private(set) var sent = 0
-    private(set) var answered = 0
-    private(set) var results = 0
-    private(set) var duplicates = 0
-    private(set) var foreign = 0
-    private(set) var longest = 0.0
-    private(set) var kills = 0
-    private var reasons: [String: Int] = [:]
-
-    init(_ supervisor: SupervisorProcess, connections: Int) {
-        self.supervisor = supervisor
-        self.connections = connections
-    }
-
-    var report: String {
-        "storm: \(self.sent) calls, \(self.answered) answers, \(self.results) results, \(self.kills) kills, "
-            + "\(self.duplicates) duplicates, \(self.foreign) foreign, longest \(Int(self.longest * 1000)) ms, "
-            + "errors \(self.reasons)"
-    }
-
-    mutating func run(for seconds: Double) throws {
-        self.callers = try (0..<self.connections).map { _ in Caller(client: try self.supervisor.client()) }
-        let watch = Stopwatch()
-        var nextKill = 0.2
-        while watch.seconds < seconds || self.answered < self.sent {
-            let isOver = watch.seconds >= seconds
-            guard watch.seconds < seconds + 15 else { return }
-            if !isOver {
-                for index in self.callers.indices where !self.callers[index].isOpen { try self.call(index) }
-            }
-            try self.collect()
-            if !isOver, watch.seconds >= nextKill {
-                nextKill += 0.2
-                if let victim = try self.supervisor.workerPIDs().randomElement(), kill(victim, SIGKILL) == 0 {
-                    self.kills += 1
-                }
-            }
-        }
-        // Nothing comes twice, also not late.
-        for caller in self.callers where (try? caller.client.expectNothing(for: 0.002)) == nil {
-            self.duplicates += 1
-        }
-    }
-
-    private mutating func call(_ index: Int) throws {
-        self.callers[index].nonce += 1
-        self.callers[index].isOpen = true
-        self.callers[index].sentAt = Stopwatch()
-        let nonce = "\(index)-\(self.callers[index].nonce)"
-        // Some are idempotent and so tried again, some are not.
-        let method = index % 8 == 0 ? "echo" : "rag.execute"
-        try self.callers[index].client.send(
-            #"{"jsonrpc":"2.0","id":"\#(nonce)","method":"\#(method)","params":{"nonce":"\#(nonce)"}}"#)
-        self.sent += 1
-    }
-
-    private mutating func collect() throws {
-        var polls = self.callers.map { pollfd(fd: $0.client.socket.raw, events: Int16(POLLIN), revents: 0) }
-        guard poll(&polls, nfds_t(polls.count), 20) > 0 else { return }
-        for index in polls.indices where polls[index].revents != 0 {
-            guard try self.callers[index].client.readMore(within: 0) else {
-                throw Failure("connection \(index) was closed; \(self.report)")
-            }
-            while let message = self.callers[index].client.takeMessage() {
-                self.take(try JSONValue(parsing: message), index)
-            }
-        }
-    }
-
-    private mutating func take(_ answer: JSONValue, _ index: Int) {
-        let nonce = JSONValue.string("\(index)-\(self.callers[index].nonce)")
-        guard answer["id"] == nonce else { return self.foreign += 1 }
-        guard self.callers[index].isOpen else { return self.duplicates += 1 }
-        self.callers[index].isOpen = false
-        self.answered += 1
-        self.longest = max(self.longest, self.callers[index].sentAt.seconds)
-        if let error = answer.errorReason {
-            self.reasons[error, default: 0] += 1
-        } else if answer[path: "result.nonce"] == nonce {
-            self.results += 1
-        } else {
-            self.foreign += 1
         }
     }
 }

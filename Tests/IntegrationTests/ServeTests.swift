@@ -163,24 +163,6 @@ extension IntegrationTests {
             }
         }
 
-        @Test func servesFewerConnectionsWhenTheLimitIsSmall() throws {
-            let supervisor = try SupervisorProcess(workers: 2, descriptorLimit: 64)
-            #expect(supervisor.records("limits.connections_lowered").first?["to"] == 40)
-            let clients = try (0..<40).map { _ in try supervisor.client() }
-            for client in clients { #expect(try client.call("ping")["result"] != nil) }
-            let over = try supervisor.client()
-            #expect(try over.receiveJSON().errorReason == "too_many_connections")
-            // And workers can still be started.
-            let pid = Int32(
-                try clients[0].call("supervisor.status")[path: "result.pools.0.workers.0.pid"].integerValue
-                    ?? 0)
-            kill(pid, SIGKILL)
-            try eventually("it is replaced") {
-                let worker = try clients[0].call("supervisor.status")[path: "result.pools.0.workers.0"]
-                return worker["pid"] != .integer(pid) && worker["state"] == "ready"
-            }
-        }
-
         // MARK: Strange parents
 
         @Test func reapsItsWorkersWhenItsParentIgnoredSIGCHLD() throws {
@@ -220,27 +202,6 @@ extension IntegrationTests {
             #expect(try Client(directory.file("s")).call("echo", "[1]")["result"] == [1])
             process.signal(SIGTERM)
             #expect(try process.exit() == .exited(code: 0))
-        }
-
-        @Test func servesWhileNobodyReadsItsLog() throws {
-            let directory = try TestDirectory()
-            let pipe = directory.file("log")
-            try #require(mkfifo(pipe, 0o600) == 0)
-            // Opened for both, so that it has a reader who never reads.
-            let reader = FileDescriptor(owning: open(pipe, O_RDWR | O_CLOEXEC))
-            let process = try ChildProcess(
-                [
-                    "/bin/sh", "-c", "exec \"$@\" 2>'\(pipe)'", "sh", Programs.supervisor, "serve",
-                    "--socket",
-                    directory.file("s"), "--",
-                ] + Programs.fixtureWorker())
-            try eventually("it listens") { (try? UnixSocket.connect(to: directory.file("s"))) != nil }
-            let client = try Client(directory.file("s"))
-            #expect(try client.call("chatter", #"{"bytes":1048576}"#, within: 20)["result"] == "said")
-            #expect(try client.call("echo", "[1]")["result"] == [1])
-            process.signal(SIGTERM)
-            #expect(try process.exit() == .exited(code: 0))
-            _ = reader.wait(for: 0)
         }
 
         @Test func goesOnWithANewLogFileWhenToldTo() throws {

@@ -137,5 +137,22 @@ enum Processes {
         return count
     }
 
+    /// Resident memory.
+    static func residentKilobytes(of pid: Int32) -> Int {
+        let line = Files.lines("/proc/\(pid)/status").first { $0.hasPrefix("VmRSS:") } ?? ""
+        return Int(line.filter(\.isNumber)) ?? 0
+    }
+
+    /// Processor time used since it started, in seconds; the kernel counts in hundredths.
+    static func processorSeconds(of pid: Int32) -> Double {
+        let fields = Files.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ") ?? []
+        guard fields.count > 12 else { return 0 }
+        return Double((Int(fields[11]) ?? 0) + (Int(fields[12]) ?? 0)) / 100
+    }
+
+    static func zombies(of pid: Int32) -> [Int32] {
+        self.children(of: pid).filter { self.state($0) == "Z" }
+    }
+
     static func pids(in file: String) -> [Int32] { Files.lines(file).compactMap { Int32($0) } }
 }

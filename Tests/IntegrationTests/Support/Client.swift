@@ -120,6 +120,14 @@ final class Client {
         return true
     }
 
+    /// Reads that many bytes of what waits, and no more.
+    func take(_ count: Int) throws {
+        var buffer = [UInt8](repeating: 0, count: count)
+        let taken = recv(self.socket.raw, &buffer, count, Int32(MSG_WAITALL))
+        guard taken == count else { throw Failure("reading \(count) bytes: got \(taken)") }
+        self.received += buffer
+    }
+
     /// A message that has come whole.
     func takeMessage() -> [UInt8]? {
         switch self.framing {
