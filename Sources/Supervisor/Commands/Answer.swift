@@ -23,6 +23,18 @@ struct Answer {
         }
     }
 
+    /// What is wrong with a configuration that was refused, one line each, with a line break in front.
+    var errorList: String {
+        let errors = self.value["error"]?["data"]?["errors"]?.arrayValue ?? []
+        return errors.map { error in
+            func text(_ name: String) -> String {
+                Excerpt.escaped(error[name]?.stringValue ?? "", limit: 1000)
+            }
+            let hint = error["suggestion"] == nil ? "" : "; did you mean \(text("suggestion"))?"
+            return "\n  \(text("path")): \(text("message"))\(hint)"
+        }.joined()
+    }
+
     /// "Method not found: x (-32601, method_not_found)"; nil for a result.
     var errorSentence: String? {
         guard let error = self.value["error"] else { return nil }

@@ -54,7 +54,9 @@ struct CommandSyntax: Sendable {
 // MARK: - The commands
 
 extension CommandSyntax {
-    static let all = [Self.serve, .status, .call, .stop, .check, .version, .help]
+    static let all = [
+        Self.serve, .status, .call, .restart, .drain, .scale, .reload, .stop, .check, .version, .help,
+    ]
 
     private static let socket = Option.value(
         "socket", "PATH", "the supervisor's socket ($SUPERVISOR_SOCKET, else the default places)")
@@ -88,6 +90,38 @@ extension CommandSyntax {
             .value("metadata", "JSON", "the request's metadata, such as {\"priority\":\"high\"}"),
             .value("timeout", "DURATION", "give up after, such as 500ms, 5s or 2m"),
             .flag("raw", "print the whole response as it came"), Self.socket,
+        ])
+
+    static let restart = CommandSyntax(
+        "restart", "Exchange workers for new ones, one after the other, without losing a call.",
+        positionals: [
+            Positional(
+                name: "WORKER", isRequired: false,
+                help: "only this one: an id, a unique prefix of one, a pid or a slot number")
+        ],
+        options: [
+            .flag("rolling", "all workers, as without WORKER"),
+            .flag("wait", "return when the last replaced process has exited; exit 1 if a new one fails"),
+            Self.socket,
+        ])
+
+    static let drain = CommandSyntax(
+        "drain", "Give a worker no new calls and leave it alone, to be looked at, until it is restarted.",
+        positionals: [
+            Positional(name: "WORKER", help: "an id, a unique prefix of one, a pid or a slot number")
+        ],
+        options: [Self.socket])
+
+    static let scale = CommandSyntax(
+        "scale", "Set how many workers a pool has, until the next reload or restart of the supervisor.",
+        positionals: [Positional(name: "N", help: "workers, at least and at most")],
+        options: [.value("pool", "NAME", "the pool, where there are several"), Self.socket])
+
+    static let reload = CommandSyntax(
+        "reload", "Read the configuration again, and exchange all workers, one after the other.",
+        options: [
+            .flag("wait", "return when the last replaced process has exited; exit 1 if a new one fails"),
+            Self.socket,
         ])
 
     static let stop = CommandSyntax(

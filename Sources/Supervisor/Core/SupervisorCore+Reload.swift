@@ -48,7 +48,7 @@ extension SupervisorCore {
     private static func refused(_ invalid: InvalidConfiguration) -> RPCError {
         return RPCError(
             .invalidConfiguration, reason: "invalid_configuration",
-            "The configuration is refused, and the present one stays: \(invalid)",
+            "The configuration is refused, and the present one stays",
             details: [.init("errors", .array(invalid.errors.map(\.value)))])
     }
 
