@@ -66,8 +66,13 @@ extension SupervisorCore {
     func noHealthyWorker(_ pool: Int, _ connection: ConnectionToken?) -> RPCError {
         let isOperator = connection.map { self.connections[$0].isOperator } ?? false
         let cause = self.pools[pool].hopelessReason(forOperator: isOperator)
+        let lacksResources = self.pools[pool].lacksResources
         return RPCError(
-            .workerUnavailable, reason: "no_healthy_worker", "No available workers and max limit reached",
+            lacksResources ? .insufficientResources : .workerUnavailable,
+            reason: lacksResources ? "spawn_failed" : "no_healthy_worker",
+            lacksResources
+                ? "No worker can be started: the system has run out of something"
+                : "No available workers and max limit reached",
             retryable: true, retryAfterMilliseconds: RestartPolicy.quarantineRetryAlone / .milliseconds(1),
             recovery: .restartWorker,
             details: [

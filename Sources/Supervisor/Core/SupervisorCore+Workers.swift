@@ -85,9 +85,12 @@ extension SupervisorCore {
 
     /// The process could not be started; it never was.
     ///
-    /// - Parameter reason: a sentence that names the program and what the system said.
+    /// - Parameters:
+    ///   - reason: a sentence that names the program and what the system said.
+    ///   - isShortage: the system has run out of something, such as descriptors; the command may be right.
     mutating func spawnFailed(
-        _ worker: WorkerToken, reason: String, _ effects: inout some SupervisorEffects
+        _ worker: WorkerToken, reason: String, isShortage: Bool = false,
+        _ effects: inout some SupervisorEffects
     ) {
         guard self.workers.contains(worker) else { return }
         effects.log(
@@ -97,7 +100,8 @@ extension SupervisorCore {
                 "slot": .integer(self.workers[worker].slot), "reason": .string(reason),
             ])
         let exit = LastExit(
-            status: nil, reason: reason, at: self.wallClock, uptime: 0, stderrTail: "")
+            status: nil, reason: reason, at: self.wallClock, uptime: 0, stderrTail: "",
+            isShortage: isShortage)
         self.gone(worker, exit, &effects)
     }
 

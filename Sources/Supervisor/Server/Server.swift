@@ -109,8 +109,8 @@ final class Server {
             switch event {
             case .spawned(let worker, let pid):
                 self.core.workerSpawned(worker, pid: pid, &self.effects)
-            case .spawnFailed(let worker, let reason):
-                self.core.spawnFailed(worker, reason: reason, &self.effects)
+            case .spawnFailed(let worker, let reason, let isShortage):
+                self.core.spawnFailed(worker, reason: reason, isShortage: isShortage, &self.effects)
             case .inputFailed(let worker):
                 if self.effects.worker(worker) != nil { self.core.inputFailed(worker) }
             case .outputWaits(let token):

@@ -119,7 +119,9 @@ extension ShellEffects {
             self.guardian.groupStarted(process.pid)
             self.add(WorkerPipes(process, request, limits: self.limits, now: Clock.now))
         } catch {
-            self.deferred.append(.spawnFailed(request.worker, reason: error.description))
+            self.deferred.append(
+                .spawnFailed(
+                    request.worker, reason: error.description, isShortage: error.isResourceShortage))
         }
     }
 
@@ -141,7 +143,8 @@ extension ShellEffects {
             _ = worker.pidfd.wait(for: .seconds(1))
             _ = ChildExit.reap(worker.pidfd)
             self.remove(worker)
-            self.deferred.append(.spawnFailed(worker.token, reason: error.description))
+            self.deferred.append(
+                .spawnFailed(worker.token, reason: error.description, isShortage: true))
         }
     }
 

@@ -14,7 +14,7 @@ enum Source {
 /// step.
 enum DeferredEvent {
     case spawned(WorkerToken, pid: Int32)
-    case spawnFailed(WorkerToken, reason: String)
+    case spawnFailed(WorkerToken, reason: String, isShortage: Bool)
     case inputFailed(WorkerToken)
     /// A client takes less than it is sent.
     case outputWaits(ConnectionToken)

@@ -218,6 +218,22 @@ import Testing
         #expect(reasons.contains { $0.contains("last words") }, "\(reasons)")
     }
 
+    @Test func says5002WhenTheSystemHasRunOutOfWhatAProcessNeeds() throws {
+        for (isShortage, wanted) in [
+            (true, Failure(5002, "spawn_failed")), (false, Failure(1001, "no_healthy_worker")),
+        ] {
+            let scenario = Scenario { $0.restart.maxDeaths = 1 }
+            let client = try scenario.connect()
+            scenario.call(client, 1)
+            for spawn in scenario.takeSpawns() {
+                scenario.tick {
+                    $0.spawnFailed(spawn.worker, reason: "pipe2: no more", isShortage: isShortage, &$1)
+                }
+            }
+            #expect(try scenario.error(client) == wanted)
+        }
+    }
+
     @Test func triesAQuarantinedSlotSoonerOnceItsPoolHasNobodyLeft() throws {
         let scenario = Scenario {
             $0.pools[0].minWorkers = 2

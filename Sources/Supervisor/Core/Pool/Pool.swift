@@ -67,6 +67,9 @@ struct Pool {
         return self.slots.allSatisfy { $0.isQuarantined || !$0.isWanted }
     }
 
+    /// Whether the last worker could not be started because the system has run out of something.
+    var lacksResources: Bool { self.slots.compactMap(\.lastExit).last?.isShortage ?? false }
+
     /// Why, in a sentence, when it is hopeless.
     func hopelessReason(forOperator: Bool) -> String {
         if case .failed(let exit, _) = self.preparation {

@@ -143,6 +143,8 @@ struct LastExit: Equatable {
     var at: Int64
     var uptime: Nanoseconds
     var stderrTail: String
+    /// It could not be started because the system has run out of something.
+    var isShortage = false
 
     /// In words: "exited with code 3", "was killed by SIGKILL", or why it could not be started.
     var sentence: String {
