@@ -11,6 +11,7 @@ extension SupervisorCore {
             return self.refuseStranger(incoming, &effects)
         }
         do throws(RPCError) {
+            if method != .stop, let error = self.reasonNotToAccept(incoming) { throw error }
             var params = try OperatorParams(incoming.params)
             switch method {
             case .restart: try self.restart(&params, incoming, metadata, &effects)
@@ -92,7 +93,6 @@ extension SupervisorCore {
         out kind: Rollout.Kind, _ incoming: IncomingRequest, _ metadata: RequestMetadata, untilDone: Bool,
         _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
-        if let error = self.reasonNotToAccept(incoming) { throw error }
         var rollout = Rollout(kind: kind, origin: self.origin(of: incoming))
         var call: RequestToken?
         if incoming.id != nil {

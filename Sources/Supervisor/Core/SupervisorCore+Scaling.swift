@@ -93,7 +93,7 @@ extension SupervisorCore {
     }
 
     /// Brings a pool's size between its least and its most. What must go: first what is not in service, then what
-    /// is idle, then what has the fewest calls.
+    /// is idle, then what has the fewest calls, and last what an operator has drained.
     mutating func resize(_ pool: Int, _ why: String, _ effects: inout some SupervisorEffects) {
         let size = self.pools[pool].size
         while self.pools[pool].size < self.pools[pool].minWorkers { self.grow(pool, &effects) }
@@ -107,11 +107,11 @@ extension SupervisorCore {
         if self.pools[pool].size != size { self.logScaled(pool, from: size, why, &effects) }
     }
 
-    /// How much would be missed with that slot.
+    /// How much would be missed with that slot; most of all a worker that an operator looks at.
     private func load(_ pool: Int, _ slot: Int) -> Int {
-        guard let worker = self.pools[pool].slots[slot].process, self.workers[worker].takesCalls else {
-            return -1
-        }
+        guard let worker = self.pools[pool].slots[slot].process else { return -1 }
+        if self.workers[worker].life.isHeld { return .max }
+        guard self.workers[worker].takesCalls else { return -1 }
         return self.requests.inFlight(on: worker)
     }
 

@@ -128,6 +128,25 @@ import Testing
         #expect(try scenario.answer(client)["result"] == "done")
     }
 
+    @Test func leavesADrainedWorkerWhereItIs() throws {
+        let scenario = Self.elastic(2...2)
+        let client = try scenario.connect()
+        scenario.call(client, 1, "supervisor.drain", params: ["worker": 1])
+        scenario.call(client, 2, "supervisor.scale", params: ["workers": 1])
+        #expect(scenario.effects.closedInputs == [scenario.workers[0]])
+        #expect(Self.states(scenario) == ["draining"])
+    }
+
+    @Test func changesNothingWhileTheSupervisorStops() throws {
+        let scenario = Self.elastic(1...1)
+        let client = try scenario.connect()
+        scenario.call(client, 1)
+        scenario.tick { $0.stop(reason: "test", &$1) }
+        scenario.call(client, 2, "supervisor.scale", params: ["workers": 3])
+        #expect(try scenario.error(client) == Failure(1001, "shutting_down"))
+        #expect(scenario.takeSpawns().isEmpty)
+    }
+
     @Test(arguments: [
         (#"{}"#, "workers"), (#"{"workers":0}"#, "workers"), (#"{"workers":5000}"#, "workers"),
         (#"{"workers":"many"}"#, "workers"), (#"{"workers":2,"pol":"default"}"#, "pol"),
