@@ -16,23 +16,24 @@ extension SupervisorCore {
         guard !self.pools[pool].isHopeless else {
             return self.refuse(incoming, self.noHealthyWorker(pool, incoming.caller.connection), &effects)
         }
-        guard self.hasRoom(in: pool, effects) else {
+        // Where nobody waits and a slot is free, a call need not queue.
+        let queueIsEmpty = self.requests.queued(in: pool) == 0
+        let worker =
+            queueIsEmpty ? self.chooseWorker(in: pool, avoiding: nil, turning: true, effects) : nil
+        guard self.requests.count < RequestTable.maximumCount, worker != nil || self.hasRoom(in: pool) else {
             return self.refuse(incoming, self.overloaded(pool), &effects)
         }
         let request = self.register(
             incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method))
+        if let worker { return self.send(request, to: worker, &effects) }
         self.requests.enqueue(request)
         self.requests.setDeadline(request, to: self.queueDeadline(of: request))
-        self.dispatch(pool, &effects)
+        if !queueIsEmpty { self.dispatch(pool, &effects) }
     }
 
-    /// In the queue, or with a worker at once.
-    private mutating func hasRoom(in pool: Int, _ effects: some SupervisorEffects) -> Bool {
-        let queued = self.requests.queued(in: pool)
-        if queued < self.configuration.loadBalancer.queueSize || !self.holds(.queueBound) {
-            return self.requests.count < RequestTable.maximumCount
-        }
-        return queued == 0 && self.chooseWorker(in: pool, avoiding: nil, turning: false, effects) != nil
+    /// Calls of all priorities are counted together, and the newcomer is refused whatever its own.
+    private func hasRoom(in pool: Int) -> Bool {
+        self.requests.queued(in: pool) < self.configuration.loadBalancer.queueSize || !self.holds(.queueBound)
     }
 
     func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
@@ -66,6 +67,8 @@ extension SupervisorCore {
             millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next()))
         return self.requests.insert { request in
             request.pool = pool
+            request.priority =
+                incoming.withMethod(Self.isForEveryWorker) ? .high : metadata.priority
             request.method = method
             request.arrivedAt = now
             request.deadline = now.advanced(by: timeout)
@@ -94,11 +97,12 @@ extension SupervisorCore {
         return patience == 0 ? deadline : min(deadline, self.now.advanced(by: patience))
     }
 
-    /// Sends queued calls to workers while there are both.
+    /// Sends queued calls to workers while there are both, in the order of the queue.
     mutating func dispatch(_ pool: Int, _ effects: inout some SupervisorEffects) {
-        var next = self.requests.firstQueued(in: pool)
-        while let request = next {
-            next = self.requests.queued(after: request)
+        // Set when a call waits for another worker than the one that lost it. That one may be free for the others,
+        // and no slot comes free in here: it is the only one that may be.
+        var unsuitable: WorkerToken?
+        while let request = self.requests.next(in: pool, at: self.now, unsuitable: unsuitable) {
             // What happens late in a tick may come here before the deadlines that have passed meanwhile.
             guard self.requests[request].deadline > self.now else {
                 self.end(request, .failure(self.timedOut(request)), &effects)
@@ -106,11 +110,13 @@ extension SupervisorCore {
             }
             let avoided = self.requests[request].avoided
             if let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true, effects) {
+                self.requests.takeFromQueue(request)
                 self.send(request, to: worker, &effects)
-            } else if avoided == nil {
+            } else if avoided != nil, unsuitable == nil {
+                unsuitable = avoided
+            } else {
                 return
             }
-            // A call that waits for another worker than the one that failed it does not hold up the rest.
         }
     }
 

@@ -36,7 +36,7 @@ extension SupervisorCore {
     }
 
     /// What every worker answers, whatever methods its pool is for.
-    private static func isForEveryWorker(_ method: UnsafeRawBufferPointer) -> Bool {
+    static func isForEveryWorker(_ method: UnsafeRawBufferPointer) -> Bool {
         method.elementsEqual("health.check".utf8) || method.elementsEqual("metrics.get".utf8)
     }
 

@@ -55,13 +55,11 @@ import Testing
         var random = SeededGenerator(seed: seed)
         var table = RequestTable(pools: 2)
         var model: [RequestToken: Entry] = [:]
-        var queues: [[RequestToken]] = [[], []]
-        func leave(_ token: RequestToken) { for pool in 0..<2 { queues[pool].removeAll { $0 == token } } }
         for step in 0..<10_000 {
-            let token = model.keys.sorted { $0.word < $1.word }.randomElement(using: &random)
+            let token = table.all.randomElement(using: &random)
             let worker = Int.random(in: 0..<3, using: &random)
             switch (Int.random(in: 0..<7, using: &random), token) {
-            case (0...1, _), (_, nil):
+            case (0...1, _) where model.count < 60, (_, nil):
                 let entry = Entry(
                     pool: Int.random(in: 0..<2, using: &random),
                     connection: Int.random(in: 0..<4, using: &random),
@@ -72,17 +70,15 @@ import Testing
                 model[new] = entry
             case (2, let token?) where model[token]?.place == .nowhere:
                 table.enqueue(token)
-                queues[table[token].pool].append(token)
                 model[token]?.place = .queue(table[token].pool)
             case (3, let token?):
                 guard case .queue = model[token]?.place else { continue }
-                leave(token)
+                table.takeFromQueue(token)
                 table.assign(token, to: Self.worker(worker), now: Instant(nanoseconds: Int64(step)))
                 model[token]?.place = .worker(worker)
             case (4, let token?):
                 guard case .worker(let at) = model[token]?.place else { continue }
                 table.requeue(token, avoiding: Self.worker(at))
-                queues[table[token].pool].insert(token, at: 0)
                 model[token]?.place = .queue(table[token].pool)
                 model[token]?.isRetry = true
             case (5, let token?):
@@ -93,25 +89,29 @@ import Testing
                 model[token]?.bytes = 0
                 model[token]?.connection = -1
             case (6, let token?):
-                leave(token)
                 table.remove(token)
                 model[token] = nil
             default: continue
             }
-            Self.compare(table, model, queues)
-            if step % 50 == 0 { table._checkInvariants() }
+            Self.compare(table, model)
+            guard step % 50 == 0 else { continue }
+            table._checkInvariants()
+            for pool in 0..<2 {
+                let queued = model.filter { $0.value.place == .queue(pool) }
+                #expect(Set(table.requests(queuedIn: pool)) == Set(queued.keys))
+            }
         }
     }
 
-    private static func compare(
-        _ table: RequestTable, _ model: [RequestToken: Entry], _ queues: [[RequestToken]]
-    ) {
+    private static func compare(_ table: RequestTable, _ model: [RequestToken: Entry]) {
         #expect(table.count == model.count)
         #expect(table.heldBytes == model.values.reduce(0) { $0 + $1.bytes })
         #expect(table.retriesOpen == model.values.count { $0.isRetry })
         for pool in 0..<2 {
-            #expect(table.requests(queuedIn: pool) == queues[pool])
-            #expect(table.firstQueued(in: pool) == queues[pool].first)
+            let queued = model.values.count { $0.place == .queue(pool) }
+            #expect(table.queued(in: pool) == queued)
+            let next = table.next(in: pool, at: Instant(nanoseconds: 0), unsuitable: nil)
+            #expect(next.map { model[$0]?.place == .queue(pool) } ?? (queued == 0))
         }
         for worker in 0..<3 {
             let expected = model.values.count {

@@ -28,6 +28,7 @@ struct Request {
     var state = State.none
     var origin = Origin.nobody
     var pool = 0
+    var priority = RequestMetadata.Priority.normal
     var method = MethodTable.Index.other
     /// The id's text, the method, params, request_id and traceparent, one behind the other.
     var bytes: [UInt8] = []
@@ -44,10 +45,6 @@ struct Request {
     /// The worker that lost it: it goes to another one.
     var avoided: WorkerToken?
     var deaths = DeathsInFlight()
-
-    // Links of the lists that the table keeps: the pool's queue or the worker's calls, and the connection's.
-    var placeLinks = ListLinks()
-    var connectionLinks = ListLinks()
 
     var id: Range<Int> { 0..<self.ends.id }
     var methodName: Range<Int> { self.ends.id..<self.ends.method }
@@ -89,6 +86,7 @@ struct Request {
     mutating func clear() {
         self.state = .none
         self.origin = .nobody
+        self.priority = .normal
         self.attempts = 0
         self.avoided = nil
         self.deaths = DeathsInFlight()
@@ -123,17 +121,4 @@ struct DeathsInFlight: Equatable {
         self.count += 1
         self.wasAlone = self.wasAlone || alone
     }
-}
-
-/// A link of a doubly linked list through the slots of a table; -1 ends it.
-struct ListLinks: Equatable {
-    var previous: Int32 = -1
-    var next: Int32 = -1
-}
-
-/// The ends and the length of such a list.
-struct ListEnds: Equatable {
-    var head: Int32 = -1
-    var tail: Int32 = -1
-    var count = 0
 }

@@ -6,9 +6,12 @@
 /// exactly once whatever happens to its call. All operations are O(1); deadlines are O(log n).
 struct RequestTable {
     private var requests = SlotMap<Request>()
-    private var queues: [ListEnds]
-    private var workers: [ListEnds] = []
-    private var connections: [ListEnds] = []
+    private var queues: [CallQueue]
+    private var workers: [SlotList] = []
+    private var connections: [SlotList] = []
+    /// Of the queues and the workers' lists: a request is in one of them at most.
+    private var placeLinks: [SlotList.Links] = []
+    private var connectionLinks: [SlotList.Links] = []
     private(set) var deadlines = DeadlineQueue()
     /// Bytes of all requests' ids and params.
     private(set) var heldBytes = 0
@@ -17,7 +20,7 @@ struct RequestTable {
     /// Calls that were taken from their first worker and are not over.
     private(set) var retriesOpen = 0
 
-    init(pools: Int) { self.queues = Array(repeating: ListEnds(), count: pools) }
+    init(pools: Int) { self.queues = Array(repeating: CallQueue(), count: pools) }
 
     var count: Int { self.requests.count }
 
@@ -55,9 +58,9 @@ struct RequestTable {
         fill(&self.requests[token])
         self.heldBytes += self.requests[token].bytes.count
         if let connection = self.requests[token].connection {
-            Self.grow(&self.connections, toHold: Int(connection.index))
             let index = Int(connection.index)
-            self.connections[index] = self.appending(token, .connection, self.connections[index])
+            Self.grow(&self.connections, toHold: index)
+            self.connections[index].append(Int(token.index), &self.connectionLinks)
             while self.connectionBytes.count <= index { self.connectionBytes.append(0) }
             self.connectionBytes[index] += self.requests[token].bytes.count
         }
@@ -92,22 +95,27 @@ struct RequestTable {
 
     // MARK: Places
 
-    /// Puts a request at the end of its pool's queue.
+    /// Puts a request into its pool's queue.
     mutating func enqueue(_ token: RequestToken) {
         self.leavePlace(token)
         self.requests[token].state = .queued
-        let pool = self.requests[token].pool
-        self.queues[pool] = self.appending(token, .place, self.queues[pool])
+        self.queues[self.requests[token].pool].append(token, self.requests, &self.placeLinks)
     }
 
-    /// Puts a call that its worker lost in front of the queue: it has waited already.
+    /// Puts a call that its worker lost into the queue again, before the others of its priority.
     mutating func requeue(_ token: RequestToken, avoiding worker: WorkerToken) {
         self.leavePlace(token)
         self.requests[token].state = .queued
         if self.requests[token].avoided == nil { self.retriesOpen += 1 }
         self.requests[token].avoided = worker
-        let pool = self.requests[token].pool
-        self.queues[pool] = self.prepending(token, .place, self.queues[pool])
+        self.queues[self.requests[token].pool].prependRetried(token, self.requests, &self.placeLinks)
+    }
+
+    /// A queued request is about to be sent: it is in no list but its connection's.
+    mutating func takeFromQueue(_ token: RequestToken) {
+        precondition(self.requests[token].state == .queued, "taken while \(self.requests[token].state)")
+        self.queues[self.requests[token].pool].take(token, self.requests, &self.placeLinks)
+        self.requests[token].state = .none
     }
 
     /// Notes that the worker died that has the call.
@@ -117,13 +125,13 @@ struct RequestTable {
 
     /// Notes that a call was sent to a worker, whose slot it takes until it leaves it.
     mutating func assign(_ token: RequestToken, to worker: WorkerToken, now: Instant) {
-        self.leavePlace(token)
+        precondition(self.requests[token].state == .none, "sent while \(self.requests[token].state)")
         self.requests[token].state = .inFlight(worker)
         self.requests[token].dispatchedAt = now
         self.requests[token].attempts += 1
-        Self.grow(&self.workers, toHold: Int(worker.index))
         let index = Int(worker.index)
-        self.workers[index] = self.appending(token, .place, self.workers[index])
+        Self.grow(&self.workers, toHold: index)
+        self.workers[index].append(Int(token.index), &self.placeLinks)
     }
 
     /// The caller has its answer; the worker still has the call, and its slot.
@@ -156,12 +164,11 @@ struct RequestTable {
 
     func queued(in pool: Int) -> Int { self.queues[pool].count }
 
-    /// The request that waits longest in the pool's queue.
-    func firstQueued(in pool: Int) -> RequestToken? { self.token(self.queues[pool].head) }
-
-    /// The request behind a queued one.
-    func queued(after token: RequestToken) -> RequestToken? {
-        self.token(self.requests[token].placeLinks.next)
+    /// The request of the pool's queue to be sent now.
+    ///
+    /// - Parameter unsuitable: calls that this worker lost are stepped over.
+    func next(in pool: Int, at now: Instant, unsuitable: WorkerToken?) -> RequestToken? {
+        self.queues[pool].next(at: now, unsuitable: unsuitable, self.requests, self.placeLinks)
     }
 
     /// Open calls and waiting notifications of a connection.
@@ -172,13 +179,13 @@ struct RequestTable {
     /// The calls that take a slot of the worker, the oldest first.
     func calls(on worker: WorkerToken) -> [RequestToken] {
         guard Int(worker.index) < self.workers.count else { return [] }
-        return self.tokens(self.workers[Int(worker.index)], .place)
+        return self.tokens(self.workers[Int(worker.index)].slots(self.placeLinks))
     }
 
     /// When the call that has been longest on the worker was sent.
     func oldestDispatch(on worker: WorkerToken) -> Instant? {
         guard Int(worker.index) < self.workers.count,
-            let token = self.token(self.workers[Int(worker.index)].head)
+            let slot = self.workers[Int(worker.index)].first, let token = self.requests.token(at: slot)
         else { return nil }
         return self.requests[token].dispatchedAt
     }
@@ -186,11 +193,13 @@ struct RequestTable {
     /// The requests of a connection, the oldest first.
     func requests(of connection: ConnectionToken) -> [RequestToken] {
         guard Int(connection.index) < self.connections.count else { return [] }
-        return self.tokens(self.connections[Int(connection.index)], .connection)
+        return self.tokens(self.connections[Int(connection.index)].slots(self.connectionLinks))
     }
 
-    /// The requests that wait in a pool's queue, in order.
-    func requests(queuedIn pool: Int) -> [RequestToken] { self.tokens(self.queues[pool], .place) }
+    /// The requests that wait in a pool's queue, the higher priorities first.
+    func requests(queuedIn pool: Int) -> [RequestToken] {
+        self.tokens(self.queues[pool].slots(self.placeLinks))
+    }
 
     /// All requests, by slot.
     var all: [RequestToken] { self.requests.tokens }
@@ -199,75 +208,11 @@ struct RequestTable {
 // MARK: - Lists
 
 extension RequestTable {
-    /// Which of a request's two pairs of links a list runs through.
-    private enum Links { case place, connection }
-
-    private static func grow(_ lists: inout [ListEnds], toHold index: Int) {
-        while lists.count <= index { lists.append(ListEnds()) }
+    private static func grow(_ lists: inout [SlotList], toHold index: Int) {
+        while lists.count <= index { lists.append(SlotList()) }
     }
 
-    private func token(_ index: Int32) -> RequestToken? {
-        index < 0 ? nil : self.requests.token(at: Int(index))
-    }
-
-    private func tokens(_ ends: ListEnds, _ links: Links) -> [RequestToken] {
-        var tokens: [RequestToken] = []
-        var next = self.token(ends.head)
-        while let token = next {
-            tokens.append(token)
-            next = self.token(self.links(token, links).next)
-        }
-        return tokens
-    }
-
-    private func links(_ token: RequestToken, _ links: Links) -> ListLinks {
-        links == .place ? self.requests[token].placeLinks : self.requests[token].connectionLinks
-    }
-
-    private mutating func setLinks(_ token: RequestToken, _ links: Links, _ value: ListLinks) {
-        if links == .place {
-            self.requests[token].placeLinks = value
-        } else {
-            self.requests[token].connectionLinks = value
-        }
-    }
-
-    private mutating func setNext(_ index: Int32, _ links: Links, _ next: Int32) {
-        guard let token = self.token(index) else { return }
-        self.setLinks(token, links, ListLinks(previous: self.links(token, links).previous, next: next))
-    }
-
-    private mutating func setPrevious(_ index: Int32, _ links: Links, _ previous: Int32) {
-        guard let token = self.token(index) else { return }
-        self.setLinks(token, links, ListLinks(previous: previous, next: self.links(token, links).next))
-    }
-
-    /// The list with the request at its end.
-    private mutating func appending(_ token: RequestToken, _ links: Links, _ ends: ListEnds) -> ListEnds {
-        let index = Int32(token.index)
-        self.setLinks(token, links, ListLinks(previous: ends.tail, next: -1))
-        self.setNext(ends.tail, links, index)
-        return ListEnds(head: ends.head < 0 ? index : ends.head, tail: index, count: ends.count + 1)
-    }
-
-    /// The list with the request in front.
-    private mutating func prepending(_ token: RequestToken, _ links: Links, _ ends: ListEnds) -> ListEnds {
-        let index = Int32(token.index)
-        self.setLinks(token, links, ListLinks(previous: -1, next: ends.head))
-        self.setPrevious(ends.head, links, index)
-        return ListEnds(head: index, tail: ends.tail < 0 ? index : ends.tail, count: ends.count + 1)
-    }
-
-    /// The list without the request.
-    private mutating func removing(_ token: RequestToken, _ links: Links, _ ends: ListEnds) -> ListEnds {
-        let gap = self.links(token, links)
-        self.setNext(gap.previous, links, gap.next)
-        self.setPrevious(gap.next, links, gap.previous)
-        self.setLinks(token, links, ListLinks())
-        return ListEnds(
-            head: gap.previous < 0 ? gap.next : ends.head, tail: gap.next < 0 ? gap.previous : ends.tail,
-            count: ends.count - 1)
-    }
+    private func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap(self.requests.token) }
 
     /// Takes a request out of the queue or off the worker it is on.
     private mutating func leavePlace(_ token: RequestToken) {
@@ -275,10 +220,9 @@ extension RequestTable {
         case .none:
             return
         case .queued:
-            let pool = self.requests[token].pool
-            self.queues[pool] = self.removing(token, .place, self.queues[pool])
+            self.queues[self.requests[token].pool].remove(token, self.requests, &self.placeLinks)
         case .inFlight(let worker), .abandoned(let worker):
-            self.workers[Int(worker.index)] = self.removing(token, .place, self.workers[Int(worker.index)])
+            self.workers[Int(worker.index)].remove(Int(token.index), &self.placeLinks)
         }
         self.requests[token].state = .none
     }
@@ -286,7 +230,7 @@ extension RequestTable {
     private mutating func leaveConnection(_ token: RequestToken) {
         guard let connection = self.requests[token].connection else { return }
         let index = Int(connection.index)
-        self.connections[index] = self.removing(token, .connection, self.connections[index])
+        self.connections[index].remove(Int(token.index), &self.connectionLinks)
         self.connectionBytes[index] -= self.requests[token].bytes.count
     }
 
@@ -301,16 +245,16 @@ extension RequestTable {
         self.requests._checkInvariants()
         self.deadlines._checkInvariants()
         var placed = 0
-        for (pool, ends) in self.queues.enumerated() {
-            let tokens = self.tokens(ends, .place)
-            precondition(tokens.count == ends.count, "queue \(pool)")
+        for (pool, queue) in self.queues.enumerated() {
+            queue._checkInvariants(self.requests, self.placeLinks)
+            let tokens = self.requests(queuedIn: pool)
             precondition(
                 tokens.allSatisfy { self.requests[$0].state == .queued && self.requests[$0].pool == pool })
             placed += tokens.count
         }
-        for (worker, ends) in self.workers.enumerated() {
-            let tokens = self.tokens(ends, .place)
-            precondition(tokens.count == ends.count, "worker \(worker)")
+        for (worker, list) in self.workers.enumerated() {
+            list._checkInvariants(self.placeLinks)
+            let tokens = self.tokens(list.slots(self.placeLinks))
             for token in tokens {
                 switch self.requests[token].state {
                 case .inFlight(let at), .abandoned(let at): precondition(Int(at.index) == worker)
