@@ -19,6 +19,10 @@ enum Guard: String, CaseIterable, Sendable {
     case retryOnce
     /// Retry: on another worker than the one that lost the call.
     case retryElsewhere
+    /// Ejection: five worker faults in a row take a worker out of balancing.
+    case ejection
+    /// Ejection: never more than half the pool.
+    case ejectedShare
     /// P15: a worker's fault counts as 5 s, so that failing fast does not attract calls.
     case slowFaults
 }

@@ -197,7 +197,8 @@ extension SupervisorCore {
             let isLate = self.requests[request].deadline <= self.now
             self.end(
                 request, .failure(isLate ? self.timedOut(request) : self.queueTimeout(request)), &effects)
-        case (.inFlight, _):
+        case (.inFlight(let worker), _):
+            self.noteTimeout(of: request, on: worker, &effects)
             self.abandon(request, answering: self.timedOut(request), &effects)
         case (.abandoned(let worker), _):
             // It went on with the call beyond all grace.
@@ -231,6 +232,7 @@ extension SupervisorCore {
         let connection = self.requests[request].connection
         if let error { self.answer(request, .failure(error), by: worker, &effects) }
         self.noteNoFaster(than: self.now.duration(since: self.requests[request].dispatchedAt), worker)
+        self.workers[worker].ejection.gaveUp(request)
         let number = RequestTable.number(of: request)
         effects.send(to: worker) { output in
             MessageWriter.append(

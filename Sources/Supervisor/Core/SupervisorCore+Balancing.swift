@@ -6,19 +6,19 @@ extension SupervisorCore {
     /// are notifications, which take no slot.
     private static let inputHighWatermark = 1 << 20
 
-    /// A ready worker of the pool with a free slot, by the strategy; nil when there is none.
+    /// A worker of the pool that is ready and has a free slot, by the strategy; nil when there is none.
     ///
-    /// - Parameters:
-    ///   - avoided: a worker that lost the call before: another one has to be found.
-    ///   - turning: false only asks, and leaves the turn where it is.
+    /// A worker on probation goes before all others: by its record no strategy would ever choose it. A
+    /// notification proves nothing and does not go there.
+    ///
+    /// - Parameter avoided: a worker that lost the call: it does not go back there.
     mutating func chooseWorker(
-        in pool: Int, avoiding avoided: WorkerToken?, turning: Bool, _ effects: some SupervisorEffects
+        in pool: Int, avoiding avoided: WorkerToken?, isNotification: Bool,
+        _ effects: inout some SupervisorEffects
     ) -> WorkerToken? {
-        self.collectCandidates(pool, effects)
-        if let avoided, self.holds(.retryElsewhere) {
-            self.candidates.removeAll { $0.token == avoided }
-        }
-        guard turning else { return self.candidates.first?.token }
+        let avoided = self.holds(.retryElsewhere) ? avoided : nil
+        let onProbation = self.collectCandidates(pool, avoiding: avoided, &effects)
+        if let onProbation, !isNotification { return onProbation }
         let chosen =
             switch self.configuration.loadBalancer.strategy {
             case .roundRobin: Balancer.roundRobin(self.candidates, turn: &self.pools[pool].turn)
@@ -28,31 +28,48 @@ extension SupervisorCore {
         return chosen?.token
     }
 
-    /// Whether the pool has another worker that takes calls, be it busy.
+    /// Whether the pool has another worker that is in balancing, be it busy.
     func hasWorker(otherThan worker: WorkerToken, in pool: Int) -> Bool {
         self.pools[pool].slots.contains { slot in
             guard let process = slot.process else { return false }
-            return process != worker && self.workers[process].takesCalls
+            return process != worker && self.isInBalancing(process)
         }
     }
 
-    private mutating func collectCandidates(_ pool: Int, _ effects: some SupervisorEffects) {
+    func isInBalancing(_ worker: WorkerToken) -> Bool {
+        self.workers[worker].takesCalls && self.workers[worker].ejection.term == nil
+    }
+
+    /// Finds the workers that the strategy may choose from.
+    ///
+    /// - Returns: a worker on probation that may be given its one call.
+    private mutating func collectCandidates(
+        _ pool: Int, avoiding avoided: WorkerToken?, _ effects: inout some SupervisorEffects
+    ) -> WorkerToken? {
+        self.recallEjected(in: pool, &effects)
         self.candidates.removeAll(keepingCapacity: true)
+        var onProbation: WorkerToken?
         for slot in self.pools[pool].slots.indices {
-            guard let token = self.pools[pool].slots[slot].process, self.workers[token].takesCalls else {
-                continue
-            }
+            guard let token = self.pools[pool].slots[slot].process, token != avoided,
+                self.workers[token].takesCalls
+            else { continue }
+            let admission = self.workers[token].ejection.admission(at: self.now)
             let inFlight = self.requests.inFlight(on: token)
             let maxConcurrency = self.workers[token].maxConcurrency
-            guard inFlight < maxConcurrency else { continue }
+            guard admission != .none, inFlight < maxConcurrency else { continue }
             guard effects.inputBacklog(of: token) <= Self.inputHighWatermark else {
                 self.isHeldBack = true
                 continue
             }
-            self.candidates.append(
-                Balancer.Candidate(
-                    token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency))
+            if admission == .one {
+                onProbation = onProbation ?? token
+            } else {
+                self.candidates.append(
+                    Balancer.Candidate(
+                        token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency))
+            }
         }
+        return onProbation
     }
 }
 
@@ -94,7 +111,7 @@ extension SupervisorCore {
         let pool = self.workers[worker].pool
         self.latencies.removeAll(keepingCapacity: true)
         for slot in self.pools[pool].slots.indices {
-            guard let token = self.pools[pool].slots[slot].process, self.workers[token].takesCalls,
+            guard let token = self.pools[pool].slots[slot].process, self.isInBalancing(token),
                 let latency = self.workers[token].latency.expected(at: self.now)
             else { continue }
             self.latencies.append(latency)
@@ -125,11 +142,5 @@ extension SupervisorCore {
     mutating func noteNoFaster(than latency: Nanoseconds, _ worker: WorkerToken) {
         guard let known = self.knownLatency(of: worker), Double(latency) > known else { return }
         self.workers[worker].latency.record(latency, at: self.now)
-    }
-
-    /// The worker failed a call by its own fault, however quickly.
-    mutating func noteFault(after latency: Nanoseconds, _ worker: WorkerToken) {
-        let counted = self.holds(.slowFaults) ? max(latency, PeakLatency.fault) : latency
-        self.workers[worker].latency.record(counted, at: self.now)
     }
 }

@@ -19,7 +19,8 @@ extension SupervisorCore {
         // Where nobody waits and a slot is free, a call need not queue.
         let queueIsEmpty = self.requests.queued(in: pool) == 0
         let worker =
-            queueIsEmpty ? self.chooseWorker(in: pool, avoiding: nil, turning: true, effects) : nil
+            queueIsEmpty
+            ? self.chooseWorker(in: pool, avoiding: nil, isNotification: incoming.id == nil, &effects) : nil
         guard self.requests.count < RequestTable.maximumCount, worker != nil || self.hasRoom(in: pool) else {
             return self.refuse(incoming, self.overloaded(pool), &effects)
         }
@@ -109,7 +110,10 @@ extension SupervisorCore {
                 continue
             }
             let avoided = self.requests[request].avoided
-            if let worker = self.chooseWorker(in: pool, avoiding: avoided, turning: true, effects) {
+            let isNotification = self.requests[request].isNotification
+            if let worker = self.chooseWorker(
+                in: pool, avoiding: avoided, isNotification: isNotification, &effects)
+            {
                 self.requests.takeFromQueue(request)
                 self.send(request, to: worker, &effects)
             } else if avoided != nil, unsuitable == nil {
@@ -154,6 +158,7 @@ extension SupervisorCore {
         }
         self.requests.assign(request, to: worker, now: self.now)
         self.noteTraffic()
+        self.workers[worker].ejection.sent(request)
         self.requests.setDeadline(request, to: self.requests[request].deadline)
     }
 }

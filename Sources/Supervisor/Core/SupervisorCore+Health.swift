@@ -29,6 +29,7 @@ extension SupervisorCore {
         switch Self.report(outcome) {
         case .able(let capabilities)?:
             self.workers[worker].failedHealthChecks = 0
+            self.workers[worker].ejection.checkSucceeded()
             self.adopt(capabilities ?? self.workers[worker].capabilities, worker, &effects)
             let action = self.workers[worker].life.healthAnswered()
             self.perform(action, worker, &effects)
@@ -66,6 +67,7 @@ extension SupervisorCore {
         }
         guard self.workers[worker].life.isReady else { return }
         self.workers[worker].failedHealthChecks += 1
+        self.noteFailedCheck(worker, &effects)
         let failures = self.workers[worker].failedHealthChecks
         effects.log(
             .warning, "worker.unhealthy",

@@ -106,13 +106,13 @@ extension SupervisorCore {
         let latency = self.now.duration(since: self.requests[request].dispatchedAt)
         switch Self.verdict(outcome) {
         case .success:
+            self.noteSuccess(of: request, on: worker, &effects)
             self.workers[worker].latency.record(latency, at: self.now)
-            self.workers[worker].succeededSinceCheck = true
         case .refusal:
+            self.noteSuccess(of: request, on: worker, &effects)
             self.noteNoFaster(than: latency, worker)
-            self.workers[worker].succeededSinceCheck = true
         case .fault:
-            self.noteFault(after: latency, worker)
+            self.noteFault(of: request, on: worker, &effects)
         }
         let isFirst = !self.workers[worker].hasAnsweredCall
         self.workers[worker].hasAnsweredCall = true
@@ -163,7 +163,7 @@ extension SupervisorCore {
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
-            self.noteFault(after: self.now.duration(since: self.requests[request].dispatchedAt), worker)
+            self.noteFault(of: request, on: worker, &effects)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
             if self.hasWorker(otherThan: worker, in: pool),

@@ -12,6 +12,7 @@ extension SupervisorCore {
         let budget = self.retryBudget
         // The youngest first, each in front of the queue: in the end the oldest is first.
         for request in calls.reversed() {
+            self.workers[worker].ejection.gaveUp(request)
             switch self.requests[request].state {
             case .abandoned:
                 self.requests.remove(request)

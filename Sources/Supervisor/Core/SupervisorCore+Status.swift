@@ -63,7 +63,7 @@ extension SupervisorCore {
                 reasons.append("pool \(name), slot \(index): \(reason)")
             }
         }
-        let ready = slots.count { self.isReady($0) }
+        let ready = slots.count { slot in slot.process.map { self.isInBalancing($0) } ?? false }
         if ready == 0 { return (.unavailable, reasons) }
         let isWhole =
             ready >= self.pools[pool].minWorkers
@@ -85,6 +85,7 @@ extension SupervisorCore {
             return "quarantined after \(slot.policy.failedStartsInARow) failed starts in a row; \(last)"
         case .running(let worker):
             if self.workers[worker].life.isReady {
+                if let term = self.workers[worker].ejection.term { return self.ejected(term) }
                 return slot.policy.isFlapping(at: self.now) ? "dies again and again; \(last)" : nil
             }
             if self.workers[worker].life.isHeld {
@@ -93,6 +94,12 @@ extension SupervisorCore {
             let doing = self.workers[worker].life.departure.map { "leaving: \($0.rawValue)" } ?? "starting"
             return doing + (last.isEmpty ? "" : "; \(last)")
         }
+    }
+
+    private func ejected(_ term: Ejection.Term) -> String {
+        let left = term.until.duration(since: self.now)
+        guard left > 0 else { return "ejected for worker faults; on probation: its next call decides" }
+        return "ejected for worker faults; tried again in \(Int(left.inSeconds.rounded(.up))) s"
     }
 
     /// How it ended, and the last line of its stderr; others than operators see neither that nor command lines.
@@ -168,7 +175,9 @@ extension SupervisorCore {
         case .running(let worker):
             switch self.workers[worker].life.state {
             case .starting: return "starting"
-            case .ready: return self.requests.inFlight(on: worker) > 0 ? "busy" : "ready"
+            case .ready:
+                if self.workers[worker].ejection.term != nil { return "ejected" }
+                return self.requests.inFlight(on: worker) > 0 ? "busy" : "ready"
             case .held, .draining: return "draining"
             case .terminating, .exited: return "terminating"
             }

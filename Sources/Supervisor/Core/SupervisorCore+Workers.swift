@@ -140,6 +140,7 @@ extension SupervisorCore {
         self.removeTimer(.health, Int(worker.index))
         self.removeTimer(.cutOff, Int(worker.index))
         self.removeTimer(.age, Int(worker.index))
+        self.removeTimer(.ejection, Int(worker.index))
         switch process.role {
         case .preparing:
             self.workers.remove(worker)

@@ -112,6 +112,8 @@ extension SupervisorCore {
         case health
         /// How long a worker whose pipe has ended may take to be gone.
         case cutOff
+        /// The end of a worker's time out of balancing.
+        case ejection
         case slotRestart
         /// When a worker has reached the age at which it is recycled.
         case age
@@ -170,6 +172,8 @@ extension SupervisorCore {
             if let worker = self.workers.token(at: index) { self.healthTimerFired(worker, &effects) }
         case .cutOff:
             if let worker = self.workers.token(at: index) { self.cutOffTimerFired(worker, &effects) }
+        case .ejection:
+            if let worker = self.workers.token(at: index) { self.ejectionTimerFired(worker, &effects) }
         case .slotRestart:
             self.slotRestartFired(index / Self.slotStride, index % Self.slotStride, &effects)
         case .age:
@@ -223,6 +227,12 @@ extension SupervisorCore {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
         self.checkPools()
+        for worker in self.workers.tokens {
+            if case .probing(_, let call) = self.workers[worker].ejection.state {
+                precondition(self.requests.contains(call), "probation by a call that is over")
+                precondition(self.requests[call].state == .inFlight(worker), "probation by another's call")
+            }
+        }
         for token in self.requests.all {
             switch self.requests[token].state {
             case .inFlight(let worker), .abandoned(let worker):

@@ -86,6 +86,13 @@ import Testing
         return (index, try #require(scenario.calls(on: scenario.workers[index]).last))
     }
 
+    /// Which worker the next call would go to.
+    private static func choice(_ scenario: Scenario) -> WorkerToken? {
+        let request = scenario.core.requests.insert { $0.pool = 0 }
+        defer { scenario.core.requests.remove(request) }
+        return scenario.core.chooseWorker(for: request, &scenario.effects)
+    }
+
     /// Makes calls one after another, answered after so many milliseconds by worker, and counts who got them.
     private static func share(
         of calls: Int, _ scenario: Scenario, milliseconds: [Int64]
@@ -118,9 +125,7 @@ import Testing
         var counts = [0, 0, 0, 0]
         for seed in UInt64(0)..<400 {
             scenario.core.random = SeededGenerator(seed: seed)
-            scenario.core.candidates = []
-            let chosen = scenario.core.chooseWorker(
-                in: 0, avoiding: nil, turning: true, scenario.effects)
+            let chosen = Self.choice(scenario)
             counts[scenario.workers.firstIndex { $0 == chosen } ?? 0] += 1
         }
         // Of the six pairs the fastest wins its three, the median and the unmeasured share the other's.
@@ -208,8 +213,7 @@ import Testing
         func newcomersShare() -> Int {
             (UInt64(0)..<1000).count { seed in
                 scenario.core.random = SeededGenerator(seed: seed)
-                return scenario.core.chooseWorker(in: 0, avoiding: nil, turning: true, scenario.effects)
-                    == scenario.workers[2]
+                return Self.choice(scenario) == scenario.workers[2]
             }
         }
         // Equal as they are otherwise, a half would be its share.

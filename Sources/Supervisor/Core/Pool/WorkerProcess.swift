@@ -33,6 +33,7 @@ struct WorkerProcess {
     var latency = PeakLatency()
     /// When it joined workers that served already; nil when it came up with them.
     var joinedAt: Instant?
+    var ejection = Ejection()
     /// One of its pipes has ended: it gets no more calls, whether it dies now or not.
     var cutOff: DepartureReason?
     private var noiseWindow = NoiseWindow()
