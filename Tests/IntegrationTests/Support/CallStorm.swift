@@ -14,12 +14,15 @@ struct CallStorm {
         /// Members of the params besides the nonce, as JSON with a comma in front.
         var params = ""
         var timeoutMilliseconds = 10_000
+        /// The result is the params, nonce and all.
+        var isEchoed = true
         /// Seconds after which its caller gives it up, by a cancel or by hanging up.
         var cancelledAfter: Double?
         var hangsUpAfter: Double?
     }
 
     private struct OpenCall {
+        var isEchoed: Bool
         var sentAt: Double
         var deadline: Double
         var giveUpAt: Double?
@@ -87,6 +90,9 @@ struct CallStorm {
 
     var openCalls: Int { self.callers.reduce(0) { $0 + $1.open.count } }
 
+    /// Hangs up; what is open is open for ever.
+    mutating func close() { self.callers = [] }
+
     /// Keeps calls open for that long, then waits for the answers of those still open, at most `patience`.
     ///
     /// - Parameters:
@@ -115,6 +121,12 @@ struct CallStorm {
             try self.giveUp()
             try disturbance(elapsed)
         }
+    }
+
+    /// Takes in what has come, and waits for nothing.
+    mutating func pump() throws {
+        try self.collect(wait: 0)
+        try self.giveUp()
     }
 
     /// Waits for the answers of all calls that are open.
@@ -148,7 +160,7 @@ struct CallStorm {
         let now = self.watch.seconds
         let giveUp = [plan.cancelledAfter, plan.hangsUpAfter].compactMap { $0 }.min()
         self.callers[index].open[nonce] = OpenCall(
-            sentAt: now, deadline: now + Double(plan.timeoutMilliseconds) / 1000,
+            isEchoed: plan.isEchoed, sentAt: now, deadline: now + Double(plan.timeoutMilliseconds) / 1000,
             giveUpAt: giveUp.map { now + $0 }, hangsUp: plan.hangsUpAfter != nil)
         self.account.sent += 1
         try self.callers[index].client.send(
@@ -212,7 +224,8 @@ struct CallStorm {
         if let error = answer["error"] {
             let reason = answer.errorReason ?? error["code"]?.text ?? "?"
             self.account.errors[reason, default: 0] += 1
-        } else if answer["result"]?["nonce"]?.stringValue == nonce {
+        } else if answer["result"] != nil, !call.isEchoed || answer["result"]?["nonce"]?.stringValue == nonce
+        {
             self.account.results += 1
             self.account.latencies.append(now - call.sentAt)
             self.account.resultsByWorker[worker, default: 0] += 1

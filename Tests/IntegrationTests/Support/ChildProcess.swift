@@ -154,5 +154,21 @@ enum Processes {
         self.children(of: pid).filter { self.state($0) == "Z" }
     }
 
+    /// All whose environment names that directory as their project's: workers, and what they started.
+    static func ofProject(_ directory: String) -> [Int32] {
+        guard let processes = opendir("/proc") else { return [] }
+        defer { closedir(processes) }
+        var found: [Int32] = []
+        while let entry = readdir(processes) {
+            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard let pid = Int32(name) else { continue }
+            let environment = Files.text("/proc/\(pid)/environ").split(separator: "\0")
+            if environment.contains("PROJECT_ROOT=\(directory)") { found.append(pid) }
+        }
+        return found
+    }
+
     static func pids(in file: String) -> [Int32] { Files.lines(file).compactMap { Int32($0) } }
 }

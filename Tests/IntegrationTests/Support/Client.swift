@@ -120,6 +120,14 @@ final class Client {
         return true
     }
 
+    /// A message that is there already; nil when none is.
+    func takeJSON() throws -> JSONValue? {
+        if let message = self.takeMessage() { return try JSONValue(parsing: message) }
+        guard self.socket.wait(for: 0) else { return nil }
+        _ = try self.readMore(within: 0)
+        return try self.takeMessage().map { try JSONValue(parsing: $0) }
+    }
+
     /// Reads that many bytes of what waits, and no more.
     func take(_ count: Int) throws {
         var buffer = [UInt8](repeating: 0, count: count)
