@@ -88,9 +88,8 @@ import Testing
 
     /// Which worker the next call would go to.
     private static func choice(_ scenario: Scenario) -> WorkerToken? {
-        let request = scenario.core.requests.insert { $0.pool = 0 }
-        defer { scenario.core.requests.remove(request) }
-        return scenario.core.chooseWorker(for: request, &scenario.effects)
+        scenario.core.chooseWorker(
+            in: 0, avoiding: nil, isNotification: false, &scenario.effects)
     }
 
     /// Makes calls one after another, answered after so many milliseconds by worker, and counts who got them.
