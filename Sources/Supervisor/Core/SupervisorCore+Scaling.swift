@@ -27,7 +27,7 @@ extension SupervisorCore {
         for slot in self.pools[pool].slots {
             guard let worker = slot.process else { continue }
             if self.workers[worker].life.state == .starting { return false }
-            guard self.workers[worker].takesCalls else { continue }
+            guard self.isInBalancing(worker) else { continue }
             hasReadyWorker = true
             if self.requests.inFlight(on: worker) < self.workers[worker].maxConcurrency { return false }
         }

@@ -395,6 +395,14 @@ import Testing
         #expect(try bench.scenario.error(bench.client).code == 1003, "there is no other worker")
     }
 
+    @Test func doesNotKeepABusyPoolFromGrowing() throws {
+        let bench = try Bench(workers: 2) { $0.pools[0].maxWorkers = 3 }
+        try bench.fail(0)
+        for _ in 0..<2 { bench.call() }
+        bench.scenario.pass(.milliseconds(100))
+        #expect(bench.scenario.takeSpawns().count == 1, "the free slot of the ejected one is none")
+    }
+
     // MARK: When others leave
 
     @Test func isOverForTheLongestEjectedWhenTooFewOthersAreLeft() throws {
