@@ -19,6 +19,8 @@ enum Guard: String, CaseIterable, Sendable {
     case retryOnce
     /// Retry: on another worker than the one that lost the call.
     case retryElsewhere
+    /// Retry: a request that cost two workers their lives is refused.
+    case poison
     /// Ejection: five worker faults in a row take a worker out of balancing.
     case ejection
     /// Ejection: never more than half the pool.

@@ -13,6 +13,9 @@ extension SupervisorCore {
         case .pool(let index): pool = index
         case .refused(let error): return self.refuse(incoming, error, &effects)
         }
+        if let error = self.poisonRefusal(incoming, pool: pool) {
+            return self.refuse(incoming, error, &effects)
+        }
         guard !self.pools[pool].isHopeless else {
             return self.refuse(incoming, self.noHealthyWorker(pool, incoming.caller.connection), &effects)
         }

@@ -18,7 +18,10 @@ extension SupervisorCore {
                 self.requests.remove(request)
             case .inFlight:
                 // One that was given up on may be the culprit as well: only without it the call was alone.
-                if isDeath { self.requests.noteDeath(request, alone: calls.count == 1) }
+                if isDeath {
+                    self.requests.noteDeath(request, alone: calls.count == 1)
+                    self.notePoison(request, &effects)
+                }
                 if self.mayRetry(request, budget: budget) {
                     self.requeue(request, avoiding: worker)
                 } else {

@@ -36,6 +36,7 @@ extension SupervisorCore {
     private mutating func beginRollout(_ effects: inout some SupervisorEffects) -> Bool {
         self.rollouts[0].hasBegun = true
         if self.rollouts[0].kind == .reload, !self.readConfiguration(&effects) { return false }
+        self.forgetPoison()
         self.rollouts[0].remaining = self.places(of: self.rollouts[0].kind).reversed()
         effects.log(
             .info, "rollout.begun",

@@ -45,6 +45,7 @@ struct SupervisorCore: ~Copyable {
     var pools: [Pool]
     var workers = SlotMap<WorkerProcess>()
     var timers = DeadlineQueue()
+    var poison = PoisonList()
     /// The first one is under way, the others wait for it.
     var rollouts: [Rollout] = []
     /// Why the last rollout was aborted, until one succeeds.
@@ -67,6 +68,7 @@ struct SupervisorCore: ~Copyable {
     var tail: [UInt8] = []
     var candidates: [Balancer.Candidate] = []
     var latencies: [Double] = []
+    var canonical = CanonicalJSON()
 
     /// - Parameter seed: decides everything that is left to chance.
     init(
