@@ -12,10 +12,6 @@ extension IntegrationTests {
             "--grandchildren", "plain", "--grandchildren", "setsid", "--pids", "DIR/pids",
         ]
 
-        private func guardian(of supervisor: SupervisorProcess) -> Int32? {
-            Processes.children(of: supervisor.pid).first { Processes.name($0) == "sv-guardian" }
-        }
-
         // MARK: A supervisor that is killed
 
         @Test func leavesNoProcessWhenItIsKilled() throws {
@@ -35,10 +31,10 @@ extension IntegrationTests {
 
         @Test func keepsThePromiseWithANewGuardian() throws {
             let supervisor = try SupervisorProcess(fixture: Self.family)
-            let first = try #require(self.guardian(of: supervisor))
+            let first = try #require(supervisor.guardian)
             kill(first, SIGKILL)
             try eventually("there is another guardian") {
-                self.guardian(of: supervisor).map { $0 != first } ?? false
+                supervisor.guardian.map { $0 != first } ?? false
             }
             #expect(Processes.zombies(of: supervisor.pid) == [])
             #expect(supervisor.records("guardian.died").count == 1)
@@ -78,7 +74,7 @@ extension IntegrationTests {
 
         @Test func hidesItsGuardianFromASearchByCommandLine() throws {
             let supervisor = try SupervisorProcess()
-            let guardian = try #require(self.guardian(of: supervisor))
+            let guardian = try #require(supervisor.guardian)
             try eventually("the guardian has another command line") {
                 let words = Processes.commandLine(of: guardian).filter { !$0.isEmpty }
                 return words == ["sv-guardian"]
@@ -89,7 +85,7 @@ extension IntegrationTests {
         @Test func waitsForItsGuardianAtTheEnd() throws {
             for _ in 0..<5 {
                 let supervisor = try SupervisorProcess()
-                let guardian = try #require(self.guardian(of: supervisor))
+                let guardian = try #require(supervisor.guardian)
                 supervisor.process.signal(SIGTERM)
                 #expect(try supervisor.process.exit() == .exited(code: 0))
                 // Not even as an orphaned zombie.

@@ -72,13 +72,19 @@ extension IntegrationTests.Promises {
                     """)
         }
 
-        /// Everything that is allocated once is allocated.
+        /// Everything that is allocated or opened once is there: a supervisor keeps its first guardian's pipe and
+        /// pidfd when it gets a second one.
         ///
         /// - Returns: the supervisor's resident memory in kilobytes.
         private static func warmUp(_ supervisor: SupervisorProcess) throws -> Int {
             var storm = try CallStorm(supervisor, connections: 24, depth: 16) { _ in .init(method: "echo") }
             try storm.run(for: 1)
             storm.close()
+            supervisor.killGuardian()
+            try eventually("there is another guardian") {
+                try supervisor.guardian.map(Processes.isAlive) == true
+                    && supervisor.client().call("ping")["result"] != nil
+            }
             try eventually("they are gone") { try supervisor.status()["connections"] == 1 }
             return Processes.residentKilobytes(of: supervisor.pid)
         }
@@ -112,7 +118,7 @@ extension IntegrationTests.Promises {
             switch Int.random(in: 0..<60, using: &random) {
             case 0..<15: return plan("noise", ",\"lines\":2")
             case 15..<25: return plan("spill", ",\"hex\":\"7b226a736f6e72706322\(wait % 2)0\"")
-            case 25..<35: return plan("chatter", ",\"bytes\":20480")
+            case 25..<35: return plan("chatter", ",\"bytes\":2048")
             case 35..<45: return plan("big", ",\"bytes\":100000")
             case 45..<50: return plan("unreadable")
             case 50..<53: return plan("crash")
@@ -149,6 +155,7 @@ private struct FaultMaker {
 
     mutating func disturb(at elapsed: Double) throws {
         try self.burst.pump()
+        try self.takeControlAnswers()
         for stopped in self.frozen where stopped.until <= elapsed { kill(stopped.pid, SIGCONT) }
         self.frozen.removeAll { $0.until <= elapsed }
         guard elapsed >= self.next, let fault = Fault.allCases.randomElement(using: &self.random) else {
@@ -168,13 +175,10 @@ private struct FaultMaker {
             kill(pid, SIGSTOP)
             self.frozen.append((pid, elapsed + Double.random(in: 0.05...3, using: &self.random)))
         case .killGuardian:
-            let children = Processes.children(of: self.supervisor.pid)
-            if let pid = children.first(where: { Processes.name($0) == "sv-guardian" }) { kill(pid, SIGKILL) }
+            self.supervisor.killGuardian()
         case .restartAll:
-            let answer = try self.control.call("supervisor.restart", #"{"rolling":true}"#)
-            if answer["result"] == nil, answer.errorReason != "too_many_rollouts" {
-                throw Failure("restart: \(answer.text)")
-            }
+            // It begins, and is answered, when the one before it is over.
+            try self.control.start("supervisor.restart", #"{"rolling":true}"#)
         case .vanishingClients:
             for round in 0..<10 {
                 let client = try self.supervisor.client()
@@ -182,7 +186,14 @@ private struct FaultMaker {
                 try client.sendBytes(Array(#"{"jsonrpc":"2.0","id":1,"meth"#.utf8))
             }
         case .overload:
-            try self.burst.send(for: 0.01)
+            try self.burst.send(for: 0.05, rate: 12_000)
+        }
+    }
+
+    private func takeControlAnswers() throws {
+        while let answer = try self.control.takeJSON() {
+            let isExpected = answer["result"] != nil || answer.errorReason == "too_many_rollouts"
+            guard isExpected else { throw Failure("restart: \(answer.text)") }
         }
     }
 

@@ -51,8 +51,10 @@ struct CallStorm {
         var errors: [String: Int] = [:]
         /// Seconds, of calls that ended with a result.
         var latencies: [Double] = []
-        /// Seconds from the deadline to the answer; negative when it was in time.
+        /// Seconds from the deadline to the answer, as the storm saw it; negative when it was in time.
         var latest = -Double.infinity
+        /// Seconds that the storm itself did not look for answers, at most: what `latest` may owe to it.
+        var longestPause = 0.0
         var resultsByWorker: [String: Int] = [:]
         var answersByWorker: [String: Int] = [:]
 
@@ -62,7 +64,8 @@ struct CallStorm {
             "\(self.sent) calls, \(self.answered) answers, \(self.abandoned) abandoned, \(self.results) results "
                 + "(\(self.retried) after a retry), \(self.duplicates) duplicates, \(self.foreign) foreign, "
                 + "p99 \(Figures.milliseconds(self.latencies.percentile(99))), latest answer "
-                + "\(Figures.milliseconds(self.latest)) after its deadline, errors \(self.errors)"
+                + "\(Figures.milliseconds(self.latest)) after its deadline "
+                + "(the storm's own pause: \(Figures.milliseconds(self.longestPause))), errors \(self.errors)"
         }
     }
 
@@ -72,6 +75,7 @@ struct CallStorm {
     private var random: SeededGenerator
     private var callers: [Caller] = []
     private let watch = Stopwatch()
+    private var lookedAt: Double?
     private(set) var account = Account()
 
     /// - Parameters:
@@ -194,6 +198,9 @@ struct CallStorm {
     // MARK: Answers
 
     private mutating func collect(wait milliseconds: Int32) throws {
+        let now = self.watch.seconds
+        self.account.longestPause = max(self.account.longestPause, now - (self.lookedAt ?? now))
+        defer { self.lookedAt = self.watch.seconds }
         var polls = self.callers.map { pollfd(fd: $0.client.socket.raw, events: Int16(POLLIN), revents: 0) }
         guard poll(&polls, nfds_t(polls.count), milliseconds) > 0 else { return }
         for index in polls.indices where polls[index].revents != 0 {

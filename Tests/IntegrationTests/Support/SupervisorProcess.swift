@@ -50,6 +50,15 @@ final class SupervisorProcess {
     var pid: Int32 { self.process.pid }
     var log: String { self.process.errors }
 
+    /// nil while there is none.
+    var guardian: Int32? {
+        Processes.children(of: self.pid).first { Processes.name($0) == "sv-guardian" }
+    }
+
+    func killGuardian() {
+        if let guardian = self.guardian { kill(guardian, SIGKILL) }
+    }
+
     /// The log's records of one event.
     func records(_ event: String) -> [JSONValue] {
         self.log.split(separator: "\n").compactMap { try? JSONValue(parsing: String($0)) }
