@@ -8,7 +8,7 @@ enum CallCommand {
 
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         let params = try self.params(arguments)
-        let timeout = try self.timeout(arguments)
+        let timeout = try arguments.duration("timeout")
         let metadata = try self.metadata(arguments, timeout)
         var client = try ControlClient.connect(arguments)
         let answer = try Answer(
@@ -63,15 +63,6 @@ enum CallCommand {
         } catch {
             throw .usage("\(name): \(error)")
         }
-    }
-
-    private static func timeout(_ arguments: ParsedArguments) throws(CommandFailure) -> Nanoseconds? {
-        guard let text = arguments.value("timeout") else { return nil }
-        guard let duration = DurationText.nanoseconds(text), duration > 0 else {
-            throw .usage(
-                "--timeout: expected a duration such as 500ms, 5s or 2m, found \(Excerpt.escaped(text))")
-        }
-        return duration
     }
 
     private static func readStandardInput() -> String {

@@ -1,15 +1,16 @@
 import Glibc
 import Protocol
 
-/// `supervisor check -- COMMAND`: is this program a good worker? Exit 0 when nothing failed.
+/// `supervisor check [--timeout 60s] -- COMMAND`: is this program a good worker? Exit 0 when nothing failed.
 enum CheckCommand {
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         guard let command = arguments.trailing else {
             throw .usage("expected COMMAND [ARG…] behind -- (see `supervisor help check`)")
         }
+        let startPatience = try arguments.duration("timeout") ?? .seconds(60)
         SignalQueue.ignoreBrokenPipes()
         FileDescriptor.occupyStandardNumbers()
-        var check = WorkerCheck(try self.start(command))
+        var check = WorkerCheck(try self.start(command), startPatience: startPatience)
         check.run()
         Terminal.print(check.table)
         guard !check.hasFailed else { throw CommandFailure(exitCode: 1, message: "") }
@@ -47,20 +48,25 @@ struct WorkerCheck: ~Copyable {
         var detail: String
     }
 
-    /// How long a worker may take to become ready, and then to answer.
-    private static let startPatience = Nanoseconds.seconds(60)
+    /// How long a worker may take to answer once it is ready.
     private static let patience = Nanoseconds.seconds(10)
     private static let exitPatience = Nanoseconds.seconds(5)
     /// How long it may take to say what it should not.
     private static let silence = Nanoseconds.milliseconds(200)
+    /// Between two questions to a worker that says it is unhealthy.
+    private static let pause = Nanoseconds.seconds(1)
     private static let largeMessageBytes = 5 << 20
 
+    private let startPatience: Nanoseconds
     private var worker: WorkerDialogue
     private var rows: [Row] = []
     private var capabilities = Capabilities()
-    private var noiseSeen = 0
 
-    init(_ worker: consuming WorkerDialogue) { self.worker = worker }
+    /// - Parameter startPatience: how long the worker may take to become ready.
+    init(_ worker: consuming WorkerDialogue, startPatience: Nanoseconds) {
+        self.worker = worker
+        self.startPatience = startPatience
+    }
 
     var hasFailed: Bool { self.rows.contains { $0.verdict == .fail } }
 
@@ -102,13 +108,9 @@ struct WorkerCheck: ~Copyable {
 extension WorkerCheck {
     private mutating func checkHandshake() -> Bool {
         let start = Clock.now
-        self.worker.send("health.check", id: 1)
-        guard let reply = self.worker.reply(to: 1, within: Self.startPatience) else {
-            let end = self.worker.hasEnded ? "it closed its stdout" : "it said nothing for 60 s"
+        guard let reply = self.firstAbleReply(before: start.advanced(by: self.startPatience)) else {
             self.note(
-                "handshake", .fail,
-                "no answer to health.check: \(end). Read lines from stdin; write and flush one line each to stdout"
-                    + self.lastError)
+                "handshake", .fail, "no answer to health.check: \(self.reasonForSilence)\(self.lastError)")
             return false
         }
         let milliseconds = Clock.now.duration(since: start) / .milliseconds(1)
@@ -127,15 +129,46 @@ extension WorkerCheck {
             self.note(
                 "handshake", .pass,
                 "\(status) after \(milliseconds) ms; \(calls == 1 ? "one call" : "\(calls) calls") at once")
+            return true
         case .unhealthy?:
-            self.note("handshake", .warn, "it says that it is unhealthy: it would get no calls")
+            self.note(
+                "handshake", .fail,
+                "still unhealthy after \(milliseconds) ms: it would get no calls\(self.lastError)")
         case nil:
             self.note(
                 "handshake", .fail,
                 "the result of health.check needs \"status\": \"healthy\", \"degraded\" or \"unhealthy\"")
-            return false
         }
-        return true
+        return false
+    }
+
+    /// Asks as the supervisor does: one that is unhealthy again and again, as long as there is time.
+    ///
+    /// - Returns: the last reply; nil when none came.
+    private mutating func firstAbleReply(before deadline: Instant) -> JSONValue? {
+        var last: JSONValue?
+        for number in UInt64(1000)... {
+            self.worker.send("health.check", id: number)
+            guard let reply = self.worker.reply(to: number, within: deadline.duration(since: Clock.now))
+            else {
+                return last
+            }
+            last = reply
+            let isUnhealthy = reply["result"].flatMap(HealthReport.init(result:)) == .unhealthy
+            guard isUnhealthy, Clock.now.advanced(by: Self.pause) < deadline else { return last }
+            _ = self.worker.nextMessage(within: Self.pause)
+        }
+        return last
+    }
+
+    private var reasonForSilence: String {
+        if self.worker.hasEnded { return "it closed its stdout" }
+        if self.worker.wasAsked {
+            return "it sends back requests. Answer with \"result\" or \"error\", not \"method\""
+        }
+        return
+            "it said nothing in \(self.startPatience / .milliseconds(1)) ms. Read lines from stdin; write and flush "
+            + "one line each to stdout"
     }
 
     private mutating func checkIdentifiers() {
@@ -187,11 +220,23 @@ extension WorkerCheck {
             "\(answered) of \(count) calls sent at once were answered")
     }
 
+    /// Two cancels: of a call that is over, and of one that was sent a moment before, whose answer is either its
+    /// result or the error −32800, but one.
     private mutating func checkCancel() {
-        self.worker.sendLine("{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":999}}")
+        self.worker.cancel(999)
         self.worker.send("health.check", id: 30)
         guard self.worker.reply(to: 30, within: Self.patience) != nil else {
             return self.note("cancel", .fail, "no answer after a cancel of a call that is over: ignore it")
+        }
+        self.worker.send("health.check", id: 31)
+        self.worker.cancel(31)
+        guard self.worker.reply(to: 31, within: Self.patience) != nil else {
+            return self.note(
+                "cancel", .fail,
+                "no answer to a call that was cancelled: answer with its result or error −32800")
+        }
+        guard self.worker.reply(to: 31, within: Self.silence) == nil else {
+            return self.note("cancel", .fail, "two answers to a call that was cancelled: one is enough")
         }
         let isHonoured = self.capabilities.honoursCancel
         self.note(

@@ -130,6 +130,7 @@ extension CommandSyntax {
 
     static let check = CommandSyntax(
         "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",
+        options: [.value("timeout", "DURATION", "how long it may take to get ready (60s)")],
         trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker"))
 
     static let version = CommandSyntax("version", "Print the version.")

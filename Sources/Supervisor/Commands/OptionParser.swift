@@ -24,6 +24,16 @@ struct ParsedArguments: Equatable, Sendable {
     /// The value given for `--name`.
     func value(_ name: String) -> String? { self.values[name] }
 
+    /// The duration given for `--name`.
+    func duration(_ name: String) throws(CommandFailure) -> Nanoseconds? {
+        guard let text = self.value(name) else { return nil }
+        guard let duration = DurationText.nanoseconds(text), duration > 0 else {
+            throw .usage(
+                "--\(name): expected a duration such as 500ms, 5s or 2m, found \(Excerpt.escaped(text))")
+        }
+        return duration
+    }
+
     /// Whether `--name` was given.
     func flag(_ name: String) -> Bool { self.flags.contains(name) }
 }

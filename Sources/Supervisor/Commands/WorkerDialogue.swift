@@ -21,6 +21,8 @@ struct WorkerDialogue: ~Copyable {
     private var others: [JSONValue] = []
     private var answerCount = 0
     private(set) var noise: [Noise] = []
+    /// It has sent a request or a notification.
+    private(set) var wasAsked = false
     /// Its stdout has ended.
     private(set) var hasEnded = false
 
@@ -44,6 +46,10 @@ struct WorkerDialogue: ~Copyable {
     mutating func send(_ method: String, id: UInt64, params: String = "") {
         let tail = params.isEmpty ? "" : ",\"params\":\(params)"
         self.sendLine("{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\"\(tail)}")
+    }
+
+    mutating func cancel(_ id: UInt64) {
+        self.sendLine("{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":\(id)}}")
     }
 
     /// Writes a line; what the worker says meanwhile is read, so that neither waits for the other for ever.
@@ -139,7 +145,10 @@ struct WorkerDialogue: ~Copyable {
         case .result(let number, _), .error(let number, _):
             self.replies[number] = try? JSONValue(parsing: line)
             self.answerCount += 1
-        case .request, .notification, .foreign:
+        case .request, .notification:
+            self.wasAsked = true
+            if let value = try? JSONValue(parsing: line) { self.others.append(value) }
+        case .foreign:
             if let value = try? JSONValue(parsing: line) { self.others.append(value) }
         case .unreadable, .noise:
             self.noteNoise(String(decoding: line, as: UTF8.self))
