@@ -3,19 +3,14 @@ import Protocol
 
 /// `supervisor serve`: builds the core and the shell, wires them, and serves until it is told to stop.
 enum ServeCommand {
-    /// Descriptors of the supervisor itself: standard ones, epoll, signals, guardian, listener, lock, log.
-    private static let ownDescriptors = 16
-    /// Three pipes and a pidfd.
-    private static let descriptorsPerWorker = 4
-
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         let environment = ProcessEnvironment.current
         var configuration = try self.configuration(arguments, environment)
         SignalQueue.ignoreBrokenPipes()
         SignalQueue.keepExitStatuses()
         FileDescriptor.occupyStandardNumbers()
-        let files = ProcessLimits.raiseFileLimit()
-        let warning = try self.fitConnections(&configuration, descriptors: files.now)
+        let (budget, originalLimits) = self.raiseLimits()
+        let warnings = try self.fit(&configuration, budget)
         let cookie = ProcessLimits.randomCookie()
         do {
             // Before anything else is open, and while there is one thread.
@@ -23,7 +18,7 @@ enum ServeCommand {
             let path = try configuration.socket.path ?? SocketPath.forListening(environment: environment)
             let listener = try UnixListener.open(configuration.socket, path: path)
             let log = try LogWriter(configuration.logging)
-            if let warning { log.write(warning) }
+            for warning in warnings { log.write(warning) }
             if !configuration.keysWithoutEffect.isEmpty {
                 let keys = configuration.keysWithoutEffect.joined(separator: ", ")
                 log.write(
@@ -31,7 +26,7 @@ enum ServeCommand {
                         level: .warning, event: "configuration.without_effect",
                         fields: [("keys", .string(keys))]))
             }
-            let spawner = ProcessSpawner(originalFileLimit: files.original)
+            let spawner = ProcessSpawner(originalLimits: originalLimits)
             let launcher = WorkerLauncher(
                 environment: environment, cookie: cookie, spawner: spawner)
             let reader = { () -> Result<Configuration, InvalidConfiguration> in
@@ -41,7 +36,7 @@ enum ServeCommand {
             }
             try self.serve(
                 configuration, listener, log, launcher, guardian, reader,
-                workerLimit: self.workerLimit(configuration, descriptors: files.now))
+                workerLimit: budget.workerLimit(configuration))
         } catch let refusal as UnixListener.Refusal {
             throw .usage(refusal.description)
         } catch {
@@ -59,34 +54,25 @@ enum ServeCommand {
         }
     }
 
-    /// Refuses what cannot hold the workers; otherwise fewer connections are allowed.
-    private static func fitConnections(
-        _ configuration: inout Configuration, descriptors: UInt64
-    ) throws(CommandFailure) -> LogRecord? {
-        let workers = configuration.pools.reduce(0) { $0 + $1.maxWorkers }
-        let needed = workers * self.descriptorsPerWorker + self.ownDescriptors
-        guard needed < descriptors else {
-            throw .usage(
-                "\(workers) workers need \(needed) descriptors (\(self.descriptorsPerWorker) each and "
-                    + "\(self.ownDescriptors)), and the limit is \(descriptors): raise it (ulimit -n), or lower "
-                    + "max_workers")
+    private static func raiseLimits() -> (SystemBudget, original: [ProcessLimits.Original]) {
+        let files = ProcessLimits.raise(.nofile)
+        let processes = ProcessLimits.raise(.nproc)
+        var budget = SystemBudget(descriptors: files.now)
+        if processes.now != .max, !ProcessLimits.isExemptFromProcessLimit {
+            budget.processes = processes.now
+            budget.otherThreads = ProcessTable.threads(ofUser: getuid()) - 1
         }
-        let room = Int(clamping: descriptors) - needed
-        guard room < configuration.limits.connections else { return nil }
-        let wanted = configuration.limits.connections
-        configuration.limits.connections = room
-        return LogRecord(
-            level: .warning, event: "limits.connections_lowered",
-            fields: [
-                ("from", .integer(wanted)), ("to", .integer(room)), ("descriptors", .integer(descriptors)),
-                ("for_workers", .integer(needed)),
-            ])
+        return (budget, [files.original, processes.original])
     }
 
-    /// How many workers there may be, with as many connections as there may be.
-    private static func workerLimit(_ configuration: Configuration, descriptors: UInt64) -> Int {
-        let room = Int(clamping: descriptors) - self.ownDescriptors - configuration.limits.connections
-        return room / self.descriptorsPerWorker
+    private static func fit(
+        _ configuration: inout Configuration, _ budget: SystemBudget
+    ) throws(CommandFailure) -> [LogRecord] {
+        do throws(SystemBudget.Shortage) {
+            return try budget.fit(&configuration)
+        } catch {
+            throw .usage(error.description)
+        }
     }
 
     private static func serve(

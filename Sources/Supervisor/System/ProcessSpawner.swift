@@ -30,8 +30,8 @@ struct ProcessSpawner {
         var isResourceShortage: Bool
     }
 
-    /// The limit on open files that the supervisor was started with: workers get it back.
-    var originalFileLimit: (soft: UInt64, hard: UInt64)?
+    /// Limits that the supervisor raised for itself, as they were: workers get them back.
+    var originalLimits: [ProcessLimits.Original] = []
     /// Sent to each process when the spawning thread ends; 0 in unit tests, whose threads come and go.
     var deathSignal: Int32 = SIGKILL
 
@@ -94,30 +94,10 @@ struct ProcessSpawner {
         return text.withCString(body)
     }
 
+    /// In the order in which they are set: a pool's own go after the original ones.
     private func limits(_ image: ProgramImage) -> [clinux_limit] {
-        var limits: [clinux_limit] = []
-        if let original = self.originalFileLimit {
-            limits.append(
-                clinux_limit(resource: Self.resource(.nofile), soft: original.soft, hard: original.hard))
-        }
-        for limit in image.limits {
-            limits.append(
-                clinux_limit(resource: Self.resource(limit.kind), soft: limit.value, hard: limit.value))
-        }
-        return limits
-    }
-
-    private static func resource(_ kind: Configuration.ResourceLimit.Kind) -> Int32 {
-        switch kind {
-        case .addressSpace: Int32(RLIMIT_AS.rawValue)
-        case .core: Int32(RLIMIT_CORE.rawValue)
-        case .cpu: Int32(RLIMIT_CPU.rawValue)
-        case .data: Int32(RLIMIT_DATA.rawValue)
-        case .fsize: Int32(RLIMIT_FSIZE.rawValue)
-        case .nofile: Int32(RLIMIT_NOFILE.rawValue)
-        case .nproc: Int32(__RLIMIT_NPROC.rawValue)
-        case .stack: Int32(RLIMIT_STACK.rawValue)
-        }
+        self.originalLimits.map { clinux_limit(resource: $0.kind.number, soft: $0.soft, hard: $0.hard) }
+            + image.limits.map { clinux_limit(resource: $0.kind.number, soft: $0.value, hard: $0.value) }
     }
 
     private static func explain(_ error: SystemError, path: String, _ image: ProgramImage) -> Failure {

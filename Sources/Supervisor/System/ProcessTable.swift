@@ -38,6 +38,24 @@ enum ProcessTable {
         return total
     }
 
+    /// Threads of all processes that a real user has; processes that cannot be seen are not counted.
+    static func threads(ofUser user: UInt32) -> Int {
+        var threads = 0
+        self.forEach { pid in
+            guard let status = self.read("/proc/\(pid)/status") else { return }
+            let text = String(decoding: status, as: UTF8.self)
+            guard self.number(after: "Uid:", in: text) == Int64(user) else { return }
+            threads += Int(self.number(after: "Threads:", in: text) ?? 1)
+        }
+        return threads
+    }
+
+    /// The capabilities that this process may use now, by their numbers.
+    static var effectiveCapabilities: UInt64 {
+        let status = String(decoding: self.read("/proc/self/status") ?? [], as: UTF8.self)
+        return self.word(after: "CapEff:", in: status).flatMap { UInt64($0, radix: 16) } ?? 0
+    }
+
     private static func usage(of pid: Int32) -> (residentBytes: Int64, processorTime: Nanoseconds)? {
         guard let status = self.read("/proc/\(pid)/status"), let stat = self.read("/proc/\(pid)/stat") else {
             return nil
@@ -54,8 +72,12 @@ enum ProcessTable {
     }
 
     private static func number(after label: String, in text: String) -> Int64? {
+        self.word(after: label, in: text).flatMap { Int64($0) }
+    }
+
+    private static func word(after label: String, in text: String) -> Substring? {
         guard let line = text.split(separator: "\n").first(where: { $0.hasPrefix(label) }) else { return nil }
-        return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int64($0) }
+        return line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first
     }
 
     private static func children(of pid: Int32) -> [Int32] {

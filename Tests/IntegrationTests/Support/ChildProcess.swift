@@ -143,6 +143,12 @@ enum Processes {
         return Int(line.filter(\.isNumber)) ?? 0
     }
 
+    /// The soft and the hard limit of that name, as /proc writes them.
+    static func limits(of pid: Int32, _ name: String) -> [String] {
+        let line = Files.lines("/proc/\(pid)/limits").first { $0.hasPrefix(name) } ?? ""
+        return line.dropFirst(name.count).split(separator: " ").prefix(2).map(String.init)
+    }
+
     /// Processor time used since it started, in seconds; the kernel counts in hundredths.
     static func processorSeconds(of pid: Int32) -> Double {
         let fields = Files.text("/proc/\(pid)/stat").split(separator: ")").last?.split(separator: " ") ?? []
