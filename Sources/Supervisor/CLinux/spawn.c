@@ -124,4 +124,18 @@ int clinux_reap(int pidfd, int *code, int *signaled) { return wait_for(pidfd, 0,
 
 int clinux_peek(int pidfd, int *code, int *signaled) { return wait_for(pidfd, WNOWAIT, code, signaled); }
 
+int clinux_ended_child(void) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT)) {
+        if (errno != EINTR) return 0;  // ECHILD: there are no children
+    }
+    return info.si_pid;
+}
+
+void clinux_reap_child(int pid) {
+    siginfo_t info;
+    while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG) && errno == EINTR) {}
+}
+
 void clinux_set_name(const char *name) { prctl(PR_SET_NAME, name); }

@@ -80,7 +80,7 @@ enum ServeCommand {
         _ launcher: WorkerLauncher, _ guardian: Guardian,
         _ reader: @escaping () -> Result<Configuration, InvalidConfiguration>, workerLimit: Int
     ) throws(SystemError) {
-        let signals = try SignalQueue([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
+        let signals = try SignalQueue([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD])
         let loop = try EventLoop<Source>()
         let pid = getpid()
         var effects = ShellEffects(

@@ -20,6 +20,7 @@ final class Server {
     private var acceptsAgainAt: Instant?
     private var guardianRegistration: EventLoop<Source>.Registration
     private let signals: SignalQueue
+    private var orphans = OrphanReaper()
     private let cookie: String
     private let limits: Configuration.Limits
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
@@ -57,6 +58,7 @@ final class Server {
             if let time = self.acceptsAgainAt, time <= self.core.now { self.setAccepting(true) }
             self.handleDeferred()
             self.endTick()
+            self.orphans.reap { self.effects.isOwnChild($0) }
         }
         self.finish()
     }
@@ -131,6 +133,7 @@ final class Server {
             case SIGINT: self.core.stop(reason: "SIGINT\(sender)", &self.effects)
             case SIGHUP: self.core.reload(reason: "SIGHUP\(sender)", &self.effects)
             case SIGUSR1: self.effects.log.reopen()
+            case SIGCHLD: self.orphans.childEnded()
             default:
                 self.effects.log(
                     .warning, "signal.ignored", ["signal": .string(SignalName.text(signal.number))])

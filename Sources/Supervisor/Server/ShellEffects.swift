@@ -48,6 +48,11 @@ struct ShellEffects {
     /// The groups of all workers, for a new guardian.
     var groups: [Int32] { self.workers.compactMap { $0?.pid } }
 
+    /// Whether a pid is a worker's or the guardian's.
+    func isOwnChild(_ pid: Int32) -> Bool {
+        pid == self.guardian.pid || self.workers.contains { $0?.pid == pid }
+    }
+
     var hasDeferred: Bool { !self.deferred.isEmpty }
 
     mutating func takeDeferred() -> [DeferredEvent] {

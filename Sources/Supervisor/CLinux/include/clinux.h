@@ -73,6 +73,13 @@ int clinux_reap(int pidfd, int *code, int *signaled);
 /// The same, but the child stays to be reaped.
 int clinux_peek(int pidfd, int *code, int *signaled);
 
+/// The pid of a child that has ended, whatever child it is, which stays to be reaped; 0 when there is none. While one
+/// stays, others may be hidden behind it.
+int clinux_ended_child(void);
+
+/// Reaps a child by its pid, if it has ended.
+void clinux_reap_child(int pid);
+
 /// The name of this process in ps and top, at most 15 bytes.
 void clinux_set_name(const char *name);
 
