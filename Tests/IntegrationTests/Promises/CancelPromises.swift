@@ -20,7 +20,7 @@ extension IntegrationTests.Promises {
                     method: "sleep", params: ",\"ms\":10000", cancelledAfter: isCancel ? moment : nil,
                     hangsUpAfter: isCancel ? nil : moment)
             }
-            try storm.run(for: Figures.scaled(2, long: 20))
+            try storm.run(for: Figures.scaled(1.5, long: 20))
             let samples = try others.stop()
             let account = storm.account
             print("P13, \(language.rawValue): \(account.summary)")

@@ -52,7 +52,7 @@ extension IntegrationTests.Promises {
             var random = SeededGenerator(seed: 8)
             let watch = Stopwatch()
             var lines = 0
-            while watch.seconds < Figures.scaled(3, long: 60) {
+            while watch.seconds < Figures.scaled(2, long: 60) {
                 let line = Self.line(&random)
                 lines += 1
                 // A first byte C would change the framing of the connection; that is tested elsewhere.
@@ -117,7 +117,7 @@ extension IntegrationTests.Promises {
             var random = SeededGenerator(seed: 9)
             let watch = Stopwatch()
             var lines = 0
-            while watch.seconds < Figures.scaled(2, long: 30) {
+            while watch.seconds < Figures.scaled(1, long: 30) {
                 let hex = Self.line(&random).prefix(2000).map { byte in
                     let text = String(byte, radix: 16)
                     return text.utf8.count == 1 ? "0\(text)" : text

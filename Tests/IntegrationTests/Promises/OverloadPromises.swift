@@ -15,7 +15,6 @@ extension IntegrationTests.Promises {
             var goodput = 0.0
             var account = CallStorm.Account()
             var memoryGrowth = 0
-            var refusals: [Prober.Sample] = []
             var immediate: [Prober.Sample] = []
             /// Seconds from the last call of the flood to the first call that is as quick as before it.
             var recovery = 0.0
@@ -28,8 +27,6 @@ extension IntegrationTests.Promises {
             #expect(run.account.unanswered == 0 && run.account.duplicates == 0 && run.account.foreign == 0)
             #expect(Set(run.account.errors.keys).isSubset(of: ["queue_full", "queue_timeout"]))
             #expect(run.goodput >= run.capacity * Figures.scaled(0.5, long: 0.9))
-            #expect(run.refusals.count > 20)
-            #expect(run.refusals.percentile(99) < 0.001 * Figures.scaled(100, long: 1))
             #expect(run.immediate.allSatisfy { $0.code == nil })
             #expect(run.immediate.percentile(99) < 0.1 * Figures.margin)
             #expect(run.memoryGrowth < Figures.scaled(40_000, long: 20_000))
@@ -43,10 +40,6 @@ extension IntegrationTests.Promises {
                 "goodput at 10× capacity (\(run.account.sent) calls; capacity \(Int(run.capacity)) a second)",
                 measured: Figures.percent(run.goodput / run.capacity), promised: "90 % of capacity")
             Figures.row(
-                "P6", "time to refuse, p99 of \(run.refusals.count), as a client sees it",
-                measured: Figures.milliseconds(run.refusals.percentile(99)),
-                promised: "1 ms in the supervisor")
-            Figures.row(
                 "P6", "immediate methods under 10× overload, p99 of \(run.immediate.count)",
                 measured: Figures.milliseconds(run.immediate.percentile(99)), promised: "100 ms")
             Figures.row(
@@ -57,23 +50,33 @@ extension IntegrationTests.Promises {
                 measured: Figures.milliseconds(run.recovery), promised: "1 s")
         }
 
-        private func overload(for seconds: Double) throws -> Run {
-            let supervisor = try SupervisorProcess(
-                workers: 2, fixture: ["--concurrency", "4"], language: .swift)
-            func storm(_ connections: Int, depth: Int) throws -> CallStorm {
-                try CallStorm(supervisor, connections: connections, depth: depth) { _ in
-                    .init(method: "sleep", params: ",\"ms\":20")
-                }
+        /// Calls that are done at once by each of two workers: few enough that also a debug build on a busy machine can
+        /// be asked ten times as much. The queue holds what they do in 0.64 s: in the long form that is the default.
+        private static let concurrency = Figures.scaled(1, long: 4)
+
+        private func serve() throws -> SupervisorProcess {
+            try SupervisorProcess(
+                workers: 2, fixture: ["--concurrency", "\(Self.concurrency)"], language: .swift,
+                settings: "load_balancer: { queue_size: \(64 * Self.concurrency) }")
+        }
+
+        private func storm(_ supervisor: SupervisorProcess, _ connections: Int, depth: Int) throws
+            -> CallStorm
+        {
+            try CallStorm(supervisor, connections: connections, depth: depth) { _ in
+                .init(method: "sleep", params: ",\"ms\":20")
             }
+        }
+
+        private func overload(for seconds: Double) throws -> Run {
+            let supervisor = try self.serve()
             var run = Run()
-            var calm = try storm(8, depth: 2)
+            var calm = try self.storm(supervisor, 8, depth: 2)
             try calm.run(for: 2)
             run.capacity = Double(calm.account.results) / 2
             let memory = Processes.residentKilobytes(of: supervisor.pid)
-            var flood = try storm(16, depth: 64)
+            var flood = try self.storm(supervisor, 16, depth: 64)
             try flood.send(for: 1, rate: run.capacity * 10)  // the queue is full by then
-            // Who gets a place in the queue gives up early, to be refused again soon.
-            let refused = Prober(supervisor, [("sleep", Self.work, #"{"timeout_ms":20}"#)])
             let immediate = Prober(supervisor, [("ping", nil, nil), ("supervisor.status", nil, nil)])
             let resultsBefore = flood.account.results
             var highest = memory
@@ -84,13 +87,35 @@ extension IntegrationTests.Promises {
                 highest = max(highest, Processes.residentKilobytes(of: supervisor.pid))
             }
             run.goodput = Double(flood.account.results - resultsBefore) / seconds
-            run.refusals = try refused.stop().filter { $0.code == ErrorCode.workerOverloaded.rawValue }
             run.immediate = try immediate.stop()
             run.recovery = try self.recovery(supervisor)
             try flood.drain(within: 15)
             run.account = flood.account
             run.memoryGrowth = highest - memory
             return run
+        }
+
+        @Test("P6: a refusal takes at most a millisecond") func refusesFast() throws {
+            let supervisor = try self.serve()
+            var flood = try self.storm(supervisor, 16, depth: 64)
+            try flood.send(for: 1, rate: Double(Self.concurrency * 1000))  // the queue is full by then
+            // Where it may be had, both sides get a processor at once when they want one: else what is measured is how
+            // many others wait for this machine's.
+            let isAlone = RealTime.grant(to: supervisor.pid)
+            // Who gets a place in the queue gives up early, to be refused again soon.
+            let prober = Prober(
+                supervisor, hasRealTime: isAlone, [("sleep", Self.work, #"{"timeout_ms":20}"#)])
+            try flood.send(for: Figures.scaled(2, long: 20), rate: Double(Self.concurrency * 1000))
+            let refusals = try prober.stop().filter { $0.code == ErrorCode.workerOverloaded.rawValue }
+            try flood.drain(within: 15)
+            #expect(flood.account.unanswered == 0)
+            #expect(refusals.count > 20)
+            #expect(refusals.percentile(99) < Figures.scaled(0.1, long: isAlone ? 0.001 : 0.01))
+            Figures.row(
+                "P6",
+                "time to refuse at 10× capacity, from a client's send to its read, p99 of \(refusals.count) (median "
+                    + "\(Figures.milliseconds(refusals.percentile(50))))",
+                measured: Figures.milliseconds(refusals.percentile(99)), promised: "1 ms")
         }
 
         /// Seconds until a call is answered within three times its own work.

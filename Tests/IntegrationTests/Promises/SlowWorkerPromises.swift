@@ -25,7 +25,7 @@ extension IntegrationTests.Promises {
                 try orders.write("delay 60", to: "orders-\(worker["worker_id"]?.stringValue ?? "")")
             }
             try orders.write("delay 1200", to: slow)
-            let seconds = Figures.scaled(5.0, long: 60)
+            let seconds = Figures.scaled(4.0, long: 60)
             var storm = try CallStorm(supervisor, connections: 16, depth: 16) { _ in
                 .init(method: "echo", timeoutMilliseconds: 1000)
             }
@@ -52,6 +52,51 @@ extension IntegrationTests.Promises {
             Figures.row(
                 "P15", "the same with round_robin, for comparison",
                 measured: Figures.percent(roundRobin.share), promised: "–")
+        }
+
+        /// With least_load it is the ideal worker, always free. With performance_based one fault is enough, which counts as
+        /// 5 s; it is forgotten in minutes, too long for the short form.
+        @Test(
+            "P15: a worker that fails at once loses its traffic, and gets it back when it is well",
+            arguments: ["least_load", "performance_based"])
+        func failingWorker(strategy: String) throws {
+            let supervisor = try SupervisorProcess(
+                workers: 4, fixture: ["--concurrency", "4", "--orders", "DIR/orders-{worker_id}"],
+                language: .swift, settings: "load_balancer: { strategy: \"\(strategy)\" }")
+            let failing = try #require(try supervisor.worker()["worker_id"]?.stringValue)
+            var storm = try CallStorm(supervisor, connections: 8) { _ in
+                .init(method: "sleep", params: ",\"ms\":5")
+            }
+            try storm.send(for: 1)
+            #expect(storm.account.errors == [:])
+            let orders = try supervisor.directory.write("fail", to: "orders-\(failing)")
+            try storm.send(for: 1)
+            let before = storm.account
+            try storm.send(for: Figures.scaled(2, long: 60))
+            let after = storm.account
+            let share =
+                Double((after.errors["-32603"] ?? 0) - (before.errors["-32603"] ?? 0))
+                / Double(after.answered - before.answered)
+            unlink(orders)
+            let watch = Stopwatch()
+            let isAwaited = strategy == "least_load" || Figures.isLong
+            let served = after.resultsByWorker[failing] ?? 0
+            // It is out for 5 s times the number of its ejections, at most 300 s.
+            try eventually(within: Figures.scaled(20, long: 200), "it serves again") {
+                try storm.send(for: 0.2)
+                return (storm.account.resultsByWorker[failing] ?? 0) > served || !isAwaited
+            }
+            try storm.drain(within: 10)
+            #expect(storm.account.unanswered == 0 && storm.account.foreign == 0)
+            #expect((before.errors["-32603"] ?? 0) >= 1, "it was there, and failed")
+            #expect(share <= 0.02)
+            Figures.row(
+                "P15",
+                "one of four workers answers −32603 at once (\(strategy)): its share of the calls after the first second, back "
+                    + "in service after it is well",
+                measured:
+                    "\(Figures.percent(share)), \(isAwaited ? Figures.milliseconds(watch.seconds) : "–")",
+                promised: "2 %, it comes back")
         }
     }
 }

@@ -58,7 +58,7 @@ extension IntegrationTests.Promises {
             try slow.start("big", #"{"bytes":5242880}"#)
             let others = try self.watchOthers(supervisor) {
                 var byte = [UInt8](repeating: 0, count: 1024)
-                for _ in 0..<Figures.scaled(3, long: 60) {
+                for _ in 0..<Figures.scaled(2, long: 60) {
                     let taken = recv(slow.socket.raw, &byte, byte.count, Int32(MSG_PEEK))
                     #expect(taken == 1024, "it waits for the client, who takes 1 KiB of it")
                     try slow.take(1024)

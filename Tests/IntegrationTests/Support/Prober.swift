@@ -27,12 +27,14 @@ final class Prober: Sendable {
     /// - Parameters:
     ///   - calls: method, params and metadata, taken in turn.
     ///   - pause: seconds between an answer and the next call.
+    ///   - hasRealTime: its thread goes before all others.
     init(
-        _ supervisor: SupervisorProcess, pause: Double = 0.005,
+        _ supervisor: SupervisorProcess, pause: Double = 0.005, hasRealTime: Bool = false,
         _ calls: [(method: String, params: String?, metadata: String?)]
     ) {
         let path = supervisor.socket
         Thread.detachNewThread {
+            if hasRealTime { RealTime.grant(to: 0) }
             do {
                 try self.run(try Client(path), pause, calls)
             } catch { self.state.withLock { $0.failure = "\(error)" } }
@@ -70,4 +72,16 @@ final class Prober: Sendable {
 
 extension [Prober.Sample] {
     func percentile(_ percent: Double) -> Double { self.map(\.seconds).percentile(percent) }
+}
+
+/// Real-time scheduling: a process, or the calling thread, that is run before all ordinary ones.
+enum RealTime {
+    /// - Parameter pid: 0: the calling thread.
+    /// - Returns: false when this user may not.
+    @discardableResult
+    static func grant(to pid: Int32) -> Bool {
+        var parameters = sched_param()
+        parameters.sched_priority = 1
+        return sched_setscheduler(pid, SCHED_FIFO, &parameters) == 0
+    }
 }
