@@ -3,8 +3,58 @@
 /// Only debug builds and the simulation's build (`-D MUTATIONS`) know the switch: in a program that is delivered
 /// every guard holds, and asking costs nothing.
 enum Guard: String, CaseIterable, Sendable {
+    /// P1: a caller is answered when its time is over.
+    case answerAtDeadline
+    /// P2: a reply counts only from the worker that has the call.
+    case replyOfItsWorker
+    /// P2: the number of a call that is over finds none, also when its slot has a new tenant.
+    case callGeneration
+    /// P3: the calls of a dead worker are answered.
+    case answerOnDeath
+    /// P3: only an idempotent call is sent twice.
+    case retryIdempotentOnly
+    /// P4: the wait doubles with each failed start in a row.
+    case backoffGrowth
+    /// P4: too many failed starts in a row quarantine a slot.
+    case quarantine
+    /// P5: a call that was given up on keeps its slot until its worker is done with it.
+    case abandonedKeepsSlot
+    /// P5: a worker that goes on with such a call beyond its grace is replaced.
+    case overrun
+    /// P5: a worker gets as many calls as it takes.
+    case slotLimit
     /// P6: a queue takes no more calls than `queue_size`.
     case queueBound
+    /// P6: a connection has no more calls in flight than `limits.in_flight_per_connection`.
+    case inFlightLimit
+    /// P6: a slot that comes free takes the next call at once.
+    case dispatchWhenFree
+    /// P7: a client that does not read is not read from.
+    case pauseSlowClients
+    /// P7: a client that takes nothing for too long is let go.
+    case writeStall
+    /// P7: a worker that does not read gets no more calls.
+    case inputWatermark
+    /// P8: a reply that cannot be read ends its call.
+    case unreadableReply
+    /// P8: what is no JSON is answered.
+    case answerGarbage
+    /// P9: a worker that floods its stdout is replaced.
+    case noiseFlood
+    /// P10: a process that is not ready in time is ended.
+    case startTimeout
+    /// P10: SIGKILL follows SIGTERM.
+    case killAfterTerm
+    /// P12: what is open at the end of the grace is answered.
+    case shutdownGrace
+    /// P12: no new calls while the supervisor stops.
+    case refuseWhileStopping
+    /// P13: a worker is told that nobody waits for a call any more.
+    case cancelSent
+    /// P13: a cancelled call leaves the queue.
+    case cancelQueued
+    /// Protocol §3: operators' methods are for operators only.
+    case operatorsOnly
     /// P11: the old process serves until the new one is ready.
     case readyFirst
     /// P11: the first new process that does not become ready ends a rollout.

@@ -198,10 +198,12 @@ extension SupervisorCore {
             self.end(
                 request, .failure(isLate ? self.timedOut(request) : self.queueTimeout(request)), &effects)
         case (.inFlight(let worker), _):
+            guard self.holds(.answerAtDeadline) else { return }
             self.noteTimeout(of: request, on: worker, &effects)
             self.abandon(request, answering: self.timedOut(request), &effects)
         case (.abandoned(let worker), _):
             // It went on with the call beyond all grace.
+            guard self.holds(.overrun) else { return }
             self.replace(worker, .overrun, &effects)
         case (.none, .healthCheck(let worker)):
             self.healthCheckFailed(worker, &effects)
@@ -233,6 +235,20 @@ extension SupervisorCore {
         if let error { self.answer(request, .failure(error), by: worker, &effects) }
         self.noteNoFaster(than: self.now.duration(since: self.requests[request].dispatchedAt), worker)
         self.workers[worker].ejection.gaveUp(request)
+        if self.holds(.cancelSent) { self.sendCancel(of: request, to: worker, &effects) }
+        self.requests.setDeadline(request, to: self.overrunTime(of: request, on: worker))
+        if self.holds(.abandonedKeepsSlot) {
+            self.requests.abandon(request)
+        } else {
+            self.requests.remove(request)
+        }
+        if let connection { self.closeIfDone(connection, &effects) }
+        self.retireIfDrained(worker, &effects)
+    }
+
+    private mutating func sendCancel(
+        of request: RequestToken, to worker: WorkerToken, _ effects: inout some SupervisorEffects
+    ) {
         let number = RequestTable.number(of: request)
         effects.send(to: worker) { output in
             MessageWriter.append(
@@ -240,10 +256,6 @@ extension SupervisorCore {
             JSONText.append(unsigned: number, to: &output)
             MessageWriter.append("}}\n", to: &output)
         }
-        self.requests.setDeadline(request, to: self.overrunTime(of: request, on: worker))
-        self.requests.abandon(request)
-        if let connection { self.closeIfDone(connection, &effects) }
-        self.retireIfDrained(worker, &effects)
     }
 
     /// When a worker that goes on with an abandoned call is no longer waited for. What a client asked for in
@@ -283,7 +295,9 @@ extension SupervisorCore {
         guard let call else { return }
         let error = RPCError(.requestCancelled, reason: "cancelled", "Request cancelled")
         switch self.requests[call].state {
-        case .queued, .none: self.end(call, .failure(error), &effects)
+        case .queued, .none:
+            guard self.holds(.cancelQueued) else { return }
+            self.end(call, .failure(error), &effects)
         case .inFlight: self.abandon(call, answering: error, &effects)
         case .abandoned: preconditionFailure("an open call while \(self.requests[call].state)")
         }

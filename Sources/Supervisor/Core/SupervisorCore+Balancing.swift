@@ -56,8 +56,9 @@ extension SupervisorCore {
             let admission = self.workers[token].ejection.admission(at: self.now)
             let inFlight = self.requests.inFlight(on: token)
             let maxConcurrency = self.workers[token].maxConcurrency
-            guard admission != .none, inFlight < maxConcurrency else { continue }
-            guard effects.inputBacklog(of: token) <= Self.inputHighWatermark else {
+            guard admission != .none, inFlight < maxConcurrency || !self.holds(.slotLimit) else { continue }
+            guard effects.inputBacklog(of: token) <= Self.inputHighWatermark || !self.holds(.inputWatermark)
+            else {
                 self.isHeldBack = true
                 continue
             }

@@ -43,6 +43,7 @@ extension SupervisorCore {
         case .invalid(let reason, let id):
             self.refuse(message, reason, id: id, Caller(connection: connection, batch: nil), &effects)
         case .malformed(let error):
+            guard self.holds(.answerGarbage) else { return }
             self.answer(Caller(connection: connection, batch: nil), id: nil, .parseError(error), &effects)
         }
         self.pauseIfNeeded(connection, &effects)
@@ -135,7 +136,7 @@ extension SupervisorCore {
 
     mutating func outputStalled(_ connection: ConnectionToken, _ effects: inout some SupervisorEffects) {
         let waiting = effects.outputBacklog(of: connection)
-        guard waiting > 0 else { return }  // taken since
+        guard waiting > 0, self.holds(.writeStall) else { return }  // taken since
         effects.log(
             .warning, "client.stalled",
             [
@@ -163,7 +164,7 @@ extension SupervisorCore {
     /// A slow reader is not read from, instead of being buffered for without end.
     mutating func pauseIfNeeded(_ connection: ConnectionToken, _ effects: inout some SupervisorEffects) {
         guard self.connections.contains(connection), !self.connections[connection].isPaused,
-            self.isTooFull(connection, above: Self.highWatermark, effects)
+            self.isTooFull(connection, above: Self.highWatermark, effects), self.holds(.pauseSlowClients)
         else { return }
         self.connections[connection].isPaused = true
         self.pausedConnections.append(connection)

@@ -74,8 +74,10 @@ extension SupervisorCore {
 
     mutating func lifeTimerFired(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
         guard self.workers[worker].life.state == .starting else {
+            guard self.holds(.killAfterTerm) else { return }
             return self.perform(self.workers[worker].life.timerFired(), worker, &effects)
         }
+        guard self.holds(.startTimeout) else { return }
         let timeout = self.pools[self.workers[worker].pool].configuration.startTimeout
         let tail = effects.stderrTail(of: worker)
         effects.log(

@@ -41,9 +41,9 @@ extension SupervisorCore {
     }
 
     func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
-        guard self.phase == .running else { return self.shuttingDown }
+        guard self.phase == .running || !self.holds(.refuseWhileStopping) else { return self.shuttingDown }
         let limit = self.limits.inFlightPerConnection
-        guard self.requests.open(of: incoming.caller.connection) < limit else {
+        guard self.requests.open(of: incoming.caller.connection) < limit || !self.holds(.inFlightLimit) else {
             return RPCError(
                 .resourceExhausted, reason: "too_many_in_flight",
                 "Too many calls in flight: at most \(limit) on one connection", retryable: true)

@@ -7,7 +7,7 @@ extension SupervisorCore {
         _ method: MethodTable.LocalMethod, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
         _ effects: inout some SupervisorEffects
     ) {
-        guard self.connections[incoming.caller.connection].isOperator else {
+        guard self.connections[incoming.caller.connection].isOperator || !self.holds(.operatorsOnly) else {
             return self.refuseStranger(incoming, &effects)
         }
         do throws(RPCError) {

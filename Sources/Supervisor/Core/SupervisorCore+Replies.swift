@@ -53,10 +53,13 @@ extension SupervisorCore {
 
     /// The call of that number, if this very worker has it; a late, foreign or second reply finds none.
     private func call(_ number: UInt64, on worker: WorkerToken) -> RequestToken? {
-        guard let request = self.requests.call(numbered: number) else { return nil }
+        let anyGeneration = !self.holds(.callGeneration)
+        guard let request = self.requests.call(numbered: number, ofAnyGeneration: anyGeneration) else {
+            return nil
+        }
         switch (self.requests[request].state, self.requests[request].origin) {
         case (.inFlight(let assigned), _), (.abandoned(let assigned), _):
-            return assigned == worker ? request : nil
+            return assigned == worker || !self.holds(.replyOfItsWorker) ? request : nil
         case (.none, .healthCheck(let asked)):
             return asked == worker ? request : nil
         case (.queued, _), (.none, _):
@@ -96,7 +99,7 @@ extension SupervisorCore {
 
     private mutating func slotCameFree(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
         self.retireIfDrained(worker, &effects)
-        self.dispatch(self.workers[worker].pool, &effects)
+        if self.holds(.dispatchWhenFree) { self.dispatch(self.workers[worker].pool, &effects) }
     }
 
     private mutating func noteAnswered(
@@ -163,6 +166,7 @@ extension SupervisorCore {
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
+            guard self.holds(.unreadableReply) else { return }
             self.noteFault(of: request, on: worker, &effects)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
@@ -248,6 +252,6 @@ extension SupervisorCore {
                 "worker_id": .string(self.workers[worker].id),
                 "line": .string(Excerpt.escaped(line, limit: 200)),
             ])
-        if isFlood { self.replace(worker, .stdoutNoise, &effects) }
+        if isFlood, self.holds(.noiseFlood) { self.replace(worker, .stdoutNoise, &effects) }
     }
 }

@@ -38,7 +38,9 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         let connection = self.requests[request].connection
-        self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+        if self.holds(.answerOnDeath) {
+            self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+        }
         self.requests.remove(request)
         if let connection { self.closeIfDone(connection, &effects) }
     }
@@ -56,7 +58,8 @@ extension SupervisorCore {
         let call = self.requests[request]
         // While the supervisor drains nothing is started any more: only a worker that is there can help.
         guard self.phase == .running || self.hasReadyWorker(call.pool),
-            self.methods.isIdempotent(call.method, in: call.pool), call.deadline > self.now,
+            self.methods.isIdempotent(call.method, in: call.pool) || !self.holds(.retryIdempotentOnly),
+            call.deadline > self.now,
             !self.pools[call.pool].isHopeless
         else { return false }
         let isFirst = call.attempts < self.configuration.retry.maxAttempts && call.deaths.count < 2

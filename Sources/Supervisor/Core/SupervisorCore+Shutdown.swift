@@ -59,7 +59,7 @@ extension SupervisorCore {
     }
 
     mutating func shutdownGraceIsOver(_ effects: inout some SupervisorEffects) {
-        guard self.isDraining else { return }
+        guard self.isDraining, self.holds(.shutdownGrace) else { return }
         self.answerAll(&effects)
         self.dismissWorkers(&effects)
     }

@@ -170,7 +170,9 @@ extension SupervisorCore {
         let (pool, slot) = (process.pool, process.slot)
         guard self.phase == .running else { return }
         let chance = self.chance()
-        let settings = self.configuration.restart
+        var settings = self.configuration.restart
+        if !self.holds(.backoffGrowth) { settings.backoffMax = settings.backoffInitial }
+        if !self.holds(.quarantine) { settings.maxDeaths = 1_000_000 }
         let now = self.now
         if let readyAt = process.readyAt, now.duration(since: readyAt) >= RestartPolicy.forgivenAfter {
             self.pools[pool].slots[slot].policy.forgiveFailedStarts()

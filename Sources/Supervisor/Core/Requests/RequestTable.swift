@@ -42,11 +42,15 @@ struct RequestTable {
     }
 
     /// The call of that number; nil when it is none of ours or is over.
-    func call(numbered number: UInt64) -> RequestToken? {
+    ///
+    /// - Parameter ofAnyGeneration: the slot's present call is found by the number of a former one too: what must
+    ///   never be, and a test looks at.
+    func call(numbered number: UInt64, ofAnyGeneration: Bool = false) -> RequestToken? {
         guard number >> Self.slotBits <= UInt64(UInt32.max) else { return nil }
         let token = RequestToken(
             index: UInt32(number & (1 << Self.slotBits - 1)),
             generation: UInt32(number >> Self.slotBits))
+        if ofAnyGeneration { return self.requests.token(at: Int(token.index)) }
         return self.requests.contains(token) ? token : nil
     }
 
