@@ -1,0 +1,233 @@
+import Protocol
+
+@testable import Supervisor
+
+/// The books of a world, kept from outside: what clients asked and got, what workers were sent and said. What the
+/// core says of itself is judged against them.
+struct Ledger {
+    /// What an answer to a call may be.
+    enum Expectation: Equatable {
+        /// A worker of this pool answers it.
+        case worker(pool: Int)
+        /// The supervisor answers it itself, at once.
+        case immediate
+        /// The supervisor answers it itself, with whatever comes of it.
+        case control
+        /// It is refused with this code, at once.
+        case refused(Int64)
+    }
+
+    struct Call {
+        var nonce: Int64
+        var client: Int
+        var method: String
+        var params: JSONValue
+        var sentAt: Instant
+        /// When the call's own time is over, and when its caller must have an answer: a batch has the time of its
+        /// last call.
+        var deadline: Instant
+        var due: Instant
+        var isInBatch = false
+        var expectation: Expectation
+        /// Messages to workers.
+        var attempts = 0
+        var lastWorker: WorkerToken?
+        var isAnswered = false
+        /// The client cancelled it.
+        var isCancelled = false
+        /// What its worker did to it last, and in which step.
+        var fate: (Fate, step: Int)?
+        /// When it was put into the queue last.
+        var queuedAt: Instant
+        /// What the worker was told, for a notification.
+        var isNotification = false
+
+        var isIdempotent: Bool { ["rag.execute", "embedding.create", "health.check"].contains(self.method) }
+    }
+
+    enum Fate: Equatable {
+        case result, error, unreadable
+        /// Its worker died, or its pipes ended.
+        case lost
+    }
+
+    /// A call that a worker has.
+    struct OpenCall {
+        var nonce: Int64
+        var sentAt: Instant
+        var deadline: Instant
+        var method: String
+        /// When the worker was told that nobody waits for it any more.
+        var cancelledAt: Instant?
+        /// When its worker is no longer waited for, once it is cancelled.
+        var overrunsAt: Instant?
+    }
+
+    /// A process, from the order to start it until it is gone.
+    struct Process {
+        var pool: Int
+        var slot: Int
+        var role: SpawnRequest.Role
+        var startedAt: Instant
+        /// What it has declared, as far as the supervisor has heard.
+        var concurrency = 1
+        var honoursCancel = false
+        var open: [UInt64: OpenCall] = [:]
+        /// Open health checks: when they were asked, and whether they may take as long as the start.
+        var checks: [UInt64: (askedAt: Instant, isFirst: Bool)] = [:]
+        var questions: Set<Int64> = []
+        var readyAt: Instant?
+        var hasAnsweredCall = false
+        /// A pipe of it ended.
+        var cutOffAt: Instant?
+        // The ladder.
+        var inputClosedAt: Instant?
+        var terminatedAt: Instant?
+        var killedAt: Instant?
+        var noise = (windowStart: Instant(nanoseconds: -.seconds(1000)), lines: 0, bytes: 0)
+        var isFlooding = false
+        /// Since when it holds more memory than it may.
+        var overMemorySince: Instant?
+        /// It was started in exchange for another one; and with nothing that serves there meanwhile.
+        var isNewcomer = false
+        var isAlone = false
+        /// It can only fail.
+        var isDoomed = false
+        var isDoomedNewcomer: Bool { self.isNewcomer && self.isDoomed }
+
+        var isLeaving: Bool {
+            self.inputClosedAt != nil || self.terminatedAt != nil || self.killedAt != nil
+        }
+    }
+
+    let configuration: Configuration
+    let weather: Weather
+    let began: Instant
+    var now: Instant
+    var step = 0
+    var calls: [Int64: Call] = [:]
+    var processes: [WorkerToken: Process] = [:]
+    var lateReplies = 0
+    var noiseLines = 0
+    var stoppedAt: Instant?
+    var stoppedAgainAt: Instant?
+    /// Answers that came from workers, as results.
+    var results = 0
+    /// The call that a worker's last reply settled.
+    private(set) var settled: Int64?
+
+    init(_ configuration: Configuration, _ weather: Weather, now: Instant) {
+        self.configuration = configuration
+        self.weather = weather
+        self.began = now
+        self.now = now
+    }
+
+    /// How much later than due a tick may come.
+    var lag: Nanoseconds { self.weather.lag }
+
+    /// How long a worker whose pipe has ended may take to be gone before its calls are settled.
+    static let exitMargin = Nanoseconds.milliseconds(100)
+
+    func timeout(of method: String) -> Nanoseconds {
+        if method.hasPrefix("supervisor.") { return self.configuration.timeouts.controlWait }
+        let timeouts = self.configuration.timeouts
+        return min(timeouts.perMethod[method] ?? timeouts.standard, timeouts.max)
+    }
+}
+
+// MARK: - What workers do
+
+extension Ledger {
+    /// A worker got a call.
+    mutating func sent(_ number: UInt64, _ nonce: Int64, to worker: WorkerToken) {
+        guard var call = self.calls[nonce] else { return }
+        call.attempts += 1
+        call.lastWorker = worker
+        self.calls[nonce] = call
+        self.processes[worker]?.open[number] = OpenCall(
+            nonce: nonce, sentAt: self.now, deadline: call.deadline, method: call.method)
+    }
+
+    /// A worker was told that nobody waits for a call any more: from when on it overruns.
+    mutating func cancelled(_ number: UInt64, at worker: WorkerToken) {
+        guard let process = self.processes[worker], var open = process.open[number] else { return }
+        open.cancelledAt = self.now
+        open.overrunsAt =
+            process.honoursCancel
+            ? self.now.advanced(by: self.configuration.timeouts.cancelGrace)
+            : max(self.now, open.sentAt.advanced(by: self.timeout(of: open.method)))
+        self.processes[worker]?.open[number] = open
+    }
+
+    /// A worker said something about a call. A reply is late when its call was cancelled before, answered before,
+    /// lost, or never was this worker's.
+    mutating func replied(_ number: UInt64, _ reply: WorkerOutput.Reply, by worker: WorkerToken) {
+        self.settled = nil
+        guard let open = self.processes[worker]?.open.removeValue(forKey: number) else {
+            return self.lateReplies += 1
+        }
+        guard open.cancelledAt == nil else { return self.lateReplies += 1 }
+        self.settled = open.nonce
+        switch reply {
+        case .result: self.settle(open.nonce, .result)
+        case .error: self.settle(open.nonce, .error)
+        case .unreadable: self.settle(open.nonce, .unreadable)
+        }
+        if reply != .unreadable { self.processes[worker]?.hasAnsweredCall = true }
+    }
+
+    private mutating func settle(_ nonce: Int64, _ fate: Fate) {
+        self.calls[nonce]?.fate = (fate, self.step)
+        self.calls[nonce]?.queuedAt = self.now
+    }
+
+    /// A worker answered a health check; an answer that comes too late is dropped, and counted.
+    mutating func healthAnswered(
+        _ number: UInt64, _ declares: WorkerTemper.Declaration?, isWell: Bool, by worker: WorkerToken
+    ) {
+        guard let check = self.processes[worker]?.checks.removeValue(forKey: number) else {
+            return self.lateReplies += 1
+        }
+        let timeout = self.configuration.health.timeout
+        guard check.isFirst || self.now < check.askedAt.advanced(by: timeout) else {
+            return self.lateReplies += 1
+        }
+        guard isWell else { return }
+        if self.processes[worker]?.readyAt == nil, self.processes[worker]?.isLeaving == false {
+            self.processes[worker]?.readyAt = self.now
+        }
+        if let declares { self.declared(declares, by: worker) }
+    }
+
+    mutating func declared(_ declares: WorkerTemper.Declaration, by worker: WorkerToken) {
+        guard let pool = self.processes[worker]?.pool else { return }
+        let cap = self.configuration.pools[pool].maxConcurrency ?? .max
+        self.processes[worker]?.concurrency = min(declares.concurrency, cap)
+        self.processes[worker]?.honoursCancel = declares.honoursCancel
+    }
+
+    /// The calls of a worker are lost: it died, or was cut off too long ago.
+    mutating func lost(_ worker: WorkerToken) -> [OpenCall] {
+        let open = self.processes[worker]?.open.values.filter { $0.cancelledAt == nil } ?? []
+        for call in open { self.settle(call.nonce, .lost) }
+        self.processes[worker]?.open = [:]
+        return open
+    }
+
+    /// Stray output, in windows of ten seconds.
+    mutating func noise(_ bytes: Int, from worker: WorkerToken) {
+        guard var process = self.processes[worker], process.role == .serving else { return }
+        self.noiseLines += 1
+        if self.now.duration(since: process.noise.windowStart) >= .seconds(10) {
+            process.noise = (self.now, 0, 0)
+        }
+        process.noise.lines += 1
+        process.noise.bytes += bytes
+        let health = self.configuration.health
+        if process.noise.lines > health.noiseLines || process.noise.bytes > health.noiseBytes {
+            process.isFlooding = true
+        }
+        self.processes[worker] = process
+    }
+}
