@@ -15,6 +15,9 @@ extension Configuration {
         root.object("control_socket") { object in
             var socket = Socket()
             socket.read(&object, pathIsRequired: true)
+            if let path = socket.path, path == self.socket.path {
+                object.report("path", "expected another path than that of socket")
+            }
             self.controlSocket = socket
         }
         root.read("operators", into: &self.operators, .list(of: .integer(0...UInt32.max - 1)))
@@ -81,11 +84,11 @@ extension Configuration.Pool {
         object.read("command", into: &self.command, .command(atLeast: 1))
         object.read("prepare", into: &self.prepare, .command(atLeast: 0))
         object.read("directory", into: &self.directory, .text)
-        object.read("env", into: &self.environment, .dictionary(of: .variableValue, keys: .variableName))
+        object.read("env", into: &self.environment, .dictionary(of: .variableValue, keys: .workerVariable))
         object.read("inherit_env", into: &self.inheritEnvironment, .list(of: .variableName))
         object.read("project_root", into: &self.projectRoot, .text)
         self.readWorkers(&object)
-        object.read("methods", into: &self.methods, .list(of: .text))
+        object.read("methods", into: &self.methods, .list(of: .text, atLeast: 1))
         object.read("techniques", into: &self.techniques, .list(of: .text))
         object.read("max_concurrency", into: &self.maxConcurrency, .integer(1...65_536))
         object.read("start_timeout", into: &self.startTimeout, .duration())
@@ -127,9 +130,9 @@ extension Configuration.Pool {
 extension Configuration.Timeouts {
     fileprivate mutating func read(_ object: inout ConfigurationObject) {
         let orZero: ClosedRange<Int64> = 0...DurationText.longest
-        object.read("default", into: &self.standard, .duration())
-        object.read("per_method", into: &self.perMethod, .dictionary(of: .duration()))
         object.read("max", into: &self.max, .duration())
+        object.read("default", into: &self.standard, .timeout(atMost: self.max))
+        object.read("per_method", into: &self.perMethod, .dictionary(of: .timeout(atMost: self.max)))
         object.read("control", into: &self.control, .duration())
         object.read("control_wait", into: &self.controlWait, .duration())
         object.read("stream_idle", into: &self.streamIdle, .duration())
@@ -219,9 +222,24 @@ extension Configuration.Limits {
             "metadata_text_characters", into: &self.messages.metadataTextCharacters, .integer(36...4096))
         object.read("connections", into: &self.connections, .integer(1...1_000_000))
         object.read("in_flight_per_connection", into: &self.inFlightPerConnection, .integer(1...1_000_000))
-        object.read("bytes_per_connection", into: &self.bytesPerConnection, .bytes(1024...1 << 40))
-        object.read("bytes_in_all", into: &self.bytesInAll, .bytes(1024...1 << 40))
+        self.readBytes(&object)
         object.read("write_stall", into: &self.writeStall, .duration())
+    }
+
+    /// Where one of the two is given, the default of the other yields to it.
+    private mutating func readBytes(_ object: inout ConfigurationObject) {
+        let bytes = ConfigurationType<Int64>.bytes(1024...1 << 40)
+        let oneIsGiven = object.read("bytes_per_connection", into: &self.bytesPerConnection, bytes)
+        let allIsGiven = object.read("bytes_in_all", into: &self.bytesInAll, bytes)
+        guard self.bytesInAll < self.bytesPerConnection else { return }
+        if oneIsGiven, allIsGiven {
+            let one = ByteCountText.text(self.bytesPerConnection)
+            object.report("bytes_in_all", "expected at least bytes_per_connection, which is \(one)")
+        } else if allIsGiven {
+            self.bytesPerConnection = self.bytesInAll
+        } else {
+            self.bytesInAll = self.bytesPerConnection
+        }
     }
 }
 
@@ -240,6 +258,22 @@ extension Configuration.Logging {
 extension ConfigurationType where Value == Configuration.Strategy {
     /// `least_connections` is what others call `least_load`.
     static var strategy: Self { .word(synonyms: ["least_connections": .leastLoad]) }
+}
+
+extension ConfigurationType where Value == Nanoseconds {
+    /// A timeout that `timeouts.max` does not cut.
+    static func timeout(atMost maximum: Nanoseconds) -> Self {
+        let duration = Self.duration()
+        return Self { value, path, errors in
+            guard let timeout = duration.decode(value, path, &errors) else { return nil }
+            guard timeout <= maximum else {
+                let expectation = "expected at most timeouts.max, which is \(DurationText.text(maximum))"
+                errors.append(ConfigurationError(path: path, expectation, at: value.location))
+                return nil
+            }
+            return timeout
+        }
+    }
 }
 
 extension ConfigurationType where Value == LogLevel {
@@ -295,6 +329,20 @@ extension ConfigurationType where Value == String {
     /// `sun_path` holds 108 bytes, the last of them NUL.
     static var socketPath: Self {
         self.text(where: "a path of 1 to 107 bytes") { (1...107).contains($0.utf8.count) }
+    }
+
+    /// One that a pool may set for its workers: the supervisor's own would win without a word.
+    static var workerVariable: Self {
+        let own = ["WORKER_ID", "WORKER_POOL", "PROJECT_ROOT", "SUPERVISOR_INSTANCE"]
+        return Self { value, path, errors in
+            guard let name = Self.variableName.decode(value, path, &errors) else { return nil }
+            guard !own.contains(name) else {
+                let expectation = "expected a variable that the supervisor does not set itself"
+                errors.append(ConfigurationError(path: path, expectation, at: value.location))
+                return nil
+            }
+            return name
+        }
     }
 
     static var variableName: Self {
