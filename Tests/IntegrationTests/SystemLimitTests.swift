@@ -66,7 +66,7 @@ extension IntegrationTests {
             try eventually("they run") { ProcessTable.threads(ofUser: UInt32(user)) == 7 }
             let process = try Self.serve(
                 directory, limit: "10", as: user, ["--workers", "2", "--", "sleep", "60"])
-            try eventually("it listens") { Files.exists(directory.file("s")) }
+            try eventually("it says that it listens") { process.errors.contains("supervisor.listening") }
             let warning = process.errors.split(separator: "\n").first { $0.contains("limits.processes_low") }
             let record = try JSONValue(parsing: String(try #require(warning)))
             #expect(record["limit"] == 10 && record["needed"] == 4 && record["others_of_this_user"] == 7)
