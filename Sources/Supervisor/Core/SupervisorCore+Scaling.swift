@@ -34,20 +34,19 @@ extension SupervisorCore {
         return hasReadyWorker
     }
 
-    /// A slot that could go: one that is not in service, or whose worker is idle; never that of a busy worker. The
-    /// last one, so that numbers stay small.
+    /// A slot that could go: one that is not in service, else that of an idle worker if enough others serve; never
+    /// that of a busy worker. The last one, so that numbers stay small.
     private func spareSlot(_ pool: Int) -> Int? {
         guard self.pools[pool].size > self.pools[pool].minWorkers, self.pools[pool].exchange == nil else {
             return nil
         }
-        return self.pools[pool].slots.indices.last { slot in
-            switch self.pools[pool].slots[slot].state {
-            case .backoff, .quarantined: true
-            case .running(let worker):
-                self.workers[worker].life.isReady
-                    && (self.requests.inFlight(on: worker) == 0 || !self.holds(.neverBusy))
-            case .empty, .unwanted: false
-            }
+        let slots = self.pools[pool].slots
+        if let down = slots.lastIndex(where: { $0.isDown }) { return down }
+        let serving = slots.count { $0.process.map { self.isInBalancing($0) } ?? false }
+        return slots.lastIndex { slot in
+            guard let worker = slot.process, self.workers[worker].life.isReady else { return false }
+            return (self.requests.inFlight(on: worker) == 0 || !self.holds(.neverBusy))
+                && (serving > self.pools[pool].minWorkers || !self.isInBalancing(worker))
         }
     }
 
@@ -107,9 +106,11 @@ extension SupervisorCore {
         if self.pools[pool].size != size { self.logScaled(pool, from: size, why, &effects) }
     }
 
-    /// How much would be missed with that slot; most of all a worker that an operator looks at.
+    /// How much would be missed with that slot; least of all one that will not serve soon, most of all a worker
+    /// that an operator looks at.
     private func load(_ pool: Int, _ slot: Int) -> Int {
-        guard let worker = self.pools[pool].slots[slot].process else { return -1 }
+        if self.pools[pool].slots[slot].isQuarantined { return -3 }
+        guard let worker = self.pools[pool].slots[slot].process else { return -2 }
         if self.workers[worker].life.isHeld { return .max }
         guard self.workers[worker].takesCalls else { return -1 }
         return self.requests.inFlight(on: worker)

@@ -95,7 +95,54 @@ import Testing
         #expect(scenario.workers.count == 3, "and nothing was started for those that went")
     }
 
+    @Test func keepsTheWorkerThatServesWhenTheOtherIsNoGood() throws {
+        let scenario = Self.elastic(1...2) {
+            $0.scaling.downAfter = .seconds(10)
+            $0.restart.maxDeaths = 1
+            $0.health.interval = .seconds(1000)
+        }
+        let client = try scenario.connect()
+        scenario.call(client, 1)
+        scenario.call(client, 2)
+        scenario.pass(.milliseconds(100))
+        scenario.makeReady()
+        scenario.reply(scenario.workers[1], scenario.calls(on: scenario.workers[1]).last)
+        scenario.exit(scenario.workers[0])
+        #expect(scenario.slots[0].isQuarantined)
+        scenario.pass(.seconds(10))
+        #expect(Self.states(scenario) == ["ready"])
+        #expect(scenario.effects.closedInputs.isEmpty)
+    }
+
+    @Test func keepsTheOnlyWorkerThatServesWhileTheOtherIsDrained() throws {
+        let scenario = Self.elastic(1...2) {
+            $0.scaling.downAfter = .seconds(10)
+            $0.health.interval = .seconds(1000)
+        }
+        let client = try scenario.connect()
+        scenario.call(client, 1)
+        scenario.call(client, 2)
+        scenario.pass(.milliseconds(100))
+        scenario.makeReady()
+        for worker in scenario.workers { scenario.reply(worker, scenario.calls(on: worker).last) }
+        scenario.call(client, 3, "supervisor.drain", params: ["worker": 0])
+        scenario.pass(.seconds(100))
+        #expect(Self.states(scenario) == ["draining", "ready"])
+    }
+
     // MARK: By hand
+
+    @Test func keepsTheWorkerThatStartsWhenTheOtherIsNoGood() throws {
+        let scenario = Self.elastic(2...2) { $0.restart.maxDeaths = 1 }
+        let client = try scenario.connect()
+        scenario.exit(scenario.workers[0])
+        scenario.call(client, 1, "supervisor.restart", params: ["worker": 1])
+        let old = scenario.workers[1]
+        scenario.exit(old)
+        #expect(Self.states(scenario) == ["quarantined", "starting"])
+        scenario.call(client, 2, "supervisor.scale", params: ["workers": 1])
+        #expect(Self.states(scenario) == ["starting"])
+    }
 
     @Test func growsAndShrinksByHand() throws {
         let scenario = Self.elastic(2...2)

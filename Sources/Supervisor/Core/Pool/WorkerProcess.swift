@@ -133,6 +133,14 @@ struct WorkerSlot {
         if case .quarantined = self.state { return true }
         return false
     }
+
+    /// Whether its last process died and no other has been started yet.
+    var isDown: Bool {
+        switch self.state {
+        case .backoff, .quarantined: true
+        case .empty, .running, .unwanted: false
+        }
+    }
 }
 
 /// How the last process of a slot ended, for status and errors.
