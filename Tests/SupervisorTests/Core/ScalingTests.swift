@@ -144,6 +144,20 @@ import Testing
         #expect(Self.states(scenario) == ["starting"])
     }
 
+    @Test func doesNotBlameAWorkerThatWasSentAway() throws {
+        let scenario = Self.elastic(2...2) { $0.restart.maxDeaths = 1 }
+        let client = try scenario.connect()
+        scenario.call(client, 1, "supervisor.scale", params: ["workers": 1])
+        _ = scenario.take(client)
+        scenario.exit(scenario.workers[1], .exited(code: 0))
+        scenario.exit(scenario.workers[0])
+        scenario.pass(.seconds(5))
+        let next = try #require(scenario.workers.last)
+        scenario.tick { $0.spawnFailed(next, reason: "no descriptors", isShortage: true, &$1) }
+        scenario.call(client, 2)
+        #expect(try scenario.error(client) == Failure(5002, "spawn_failed"))
+    }
+
     @Test func growsAndShrinksByHand() throws {
         let scenario = Self.elastic(2...2)
         let client = try scenario.connect()

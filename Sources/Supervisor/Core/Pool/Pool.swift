@@ -67,15 +67,20 @@ struct Pool {
         return self.slots.allSatisfy { $0.isQuarantined || !$0.isWanted }
     }
 
+    /// How the last process ended; how those ended that were sent away for good says nothing of the others.
+    private var lastExit: LastExit? {
+        self.slots.filter(\.isWanted).compactMap(\.lastExit).max { $0.at < $1.at }
+    }
+
     /// Whether the last worker could not be started because the system has run out of something.
-    var lacksResources: Bool { self.slots.compactMap(\.lastExit).last?.isShortage ?? false }
+    var lacksResources: Bool { self.lastExit?.isShortage ?? false }
 
     /// Why, in a sentence, when it is hopeless.
     func hopelessReason(forOperator: Bool) -> String {
         if case .failed(let exit, _) = self.preparation {
             return "prepare \(exit.sentence(forOperator: forOperator))"
         }
-        guard let exit = self.slots.compactMap(\.lastExit).last else { return "no worker" }
+        guard let exit = self.lastExit else { return "no worker" }
         return "every worker is quarantined; the last \(exit.sentence(forOperator: forOperator))"
     }
 }
