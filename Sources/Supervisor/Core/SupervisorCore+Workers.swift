@@ -243,17 +243,18 @@ extension SupervisorCore {
         _ pool: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
         let name = self.pools[pool].configuration.name
-        if exit.status == .exited(code: 0) {
-            self.pools[pool].preparation = .done
-            self.pools[pool].preparePolicy.forgiveFailedStarts()
-            effects.log(.info, "pool.prepared", ["pool": .string(name)])
-            return self.startPool(pool, &effects)
-        }
+        // However it ended: no worker will be started.
         guard self.phase == .running else {
             for request in self.requests.requests(queuedIn: pool) {
                 self.end(request, .failure(self.shuttingDown), &effects)
             }
             return
+        }
+        if exit.status == .exited(code: 0) {
+            self.pools[pool].preparation = .done
+            self.pools[pool].preparePolicy.forgiveFailedStarts()
+            effects.log(.info, "pool.prepared", ["pool": .string(name)])
+            return self.startPool(pool, &effects)
         }
         let chance = self.chance()
         let now = self.now

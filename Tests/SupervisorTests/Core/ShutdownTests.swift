@@ -82,4 +82,14 @@ import Testing
         scenario.pass(.seconds(10))
         #expect(scenario.takeSpawns().isEmpty)
     }
+
+    @Test func refusesWhatWaitsForAPoolThatIsBeingPrepared() throws {
+        let scenario = Scenario { $0.pools[0].prepare = ["prepare"] }
+        let client = try scenario.connect()
+        scenario.call(client, 1)
+        Self.stop(scenario)
+        scenario.exit(scenario.workers[0], .exited(code: 0))
+        #expect(try scenario.error(client) == Failure(1001, "shutting_down"))
+        #expect(scenario.effects.isFinished)
+    }
 }
