@@ -86,8 +86,11 @@ extension SupervisorCore {
         _ pool: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
         guard let exchange = self.pools[pool].exchange else { return }
-        // The pool has become smaller meanwhile, and there is nothing to exchange any more.
-        guard self.pools[pool].slots[exchange.slot].isWanted else { return self.endExchange(pool, &effects) }
+        // The pool has become smaller meanwhile: there is nothing to exchange any more, or another process is there
+        // because the pool has grown again.
+        guard self.pools[pool].slots[exchange.slot].isWanted,
+            exit.reason != DepartureReason.scaledDown.rawValue
+        else { return self.endExchange(pool, &effects) }
         self.pools[pool].exchange = nil
         effects.log(
             .error, "worker.replacement_failed",
@@ -102,9 +105,9 @@ extension SupervisorCore {
             } else {
                 self.rollouts[0].active = nil
             }
-        } else {
-            self.setTimer(.exchangeRetry, pool, after: self.configuration.restart.backoffMax)
         }
+        // Others may be due, and have waited for this one.
+        self.setTimer(.exchangeRetry, pool, after: self.configuration.restart.backoffMax)
         self.continueRollout(&effects)
     }
 
