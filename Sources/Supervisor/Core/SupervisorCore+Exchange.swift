@@ -20,10 +20,13 @@ extension SupervisorCore {
         } else {
             self.removeTimer(.slotRestart, self.slotIndex(pool, slot))
             self.pools[pool].slots[slot].policy.forgiveFailedStarts()
-            if let old { self.perform(self.workers[old].life.terminate(reason), old, &effects) }
+            // One that is on its way out already may have calls to finish.
+            if let old, self.workers[old].life.state == .starting {
+                self.perform(self.workers[old].life.terminate(reason), old, &effects)
+            }
             newcomer = self.startWorker(pool, slot, &effects)
             self.pools[pool].exchange = Exchange(
-                slot: slot, reason: reason, stage: .starting(newcomer, old: nil))
+                slot: slot, reason: reason, stage: .starting(newcomer, old: old))
         }
     }
 

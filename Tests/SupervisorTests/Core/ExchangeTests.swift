@@ -53,4 +53,29 @@ import Testing
         #expect(scenario.slots[0].process == next)
         #expect(scenario.core.rollouts.first?.active == .init(pool: 0, slot: 1))
     }
+
+    @Test func leavesTheCallsToAWorkerThatIsOnItsWayOutAlready() throws {
+        let (scenario, client) = try Self.scenario(workers: 1) { $0.health.noiseLines = 1 }
+        scenario.call(client, 1)
+        scenario.write(scenario.workers[0], "Loading …")
+        scenario.write(scenario.workers[0], "Loading …")
+        scenario.call(client, 2, "supervisor.restart", params: ["wait": true])
+        #expect(scenario.takeSpawns().count == 1)
+        #expect(scenario.effects.signals.isEmpty, "it has a call")
+        scenario.reply(scenario.workers[0], scenario.calls(on: scenario.workers[0]).last)
+        #expect(try scenario.answer(client)["result"] == "done")
+        #expect(scenario.effects.signals.map(\.signal) == [.terminate])
+    }
+
+    @Test func waitsForTheEndOfAProcessThatWasReplacedBeforeItWasReady() throws {
+        let (scenario, client) = try Self.scenario(workers: 1)
+        scenario.exit(scenario.workers[0])
+        scenario.pass(.milliseconds(100))
+        let old = try #require(scenario.takeSpawns().first).worker
+        scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
+        scenario.makeReady()
+        #expect(scenario.take(client).isEmpty, "it has only been told to go")
+        scenario.exit(old, .signaled(15))
+        #expect(try scenario.answer(client)["result"]?["workers"]?.arrayValue?.count == 1)
+    }
 }

@@ -2,7 +2,8 @@
 /// goes. There is at most one exchange in a pool, so that a pool has at most one process too many.
 struct Exchange: Equatable {
     enum Stage: Equatable {
-        /// The new process starts, and the old one serves on; nil when there was none that served, or none is left.
+        /// The new process starts, and the old one serves on, or is leaving if it did not serve; nil when there was
+        /// none, or it is gone.
         /// → leaving, or over
         case starting(WorkerToken, old: WorkerToken?)
         /// The new process serves, the old one finishes its calls. → over when the old one is gone
