@@ -165,6 +165,8 @@ extension SupervisorCore {
                     + "workers, and the other pools may have \(others)")
         }
         self.pools[pool].setSize(workers...workers)
+        // A reload that is aborted goes back to what was before it, but for this.
+        if !self.rollouts.isEmpty { self.rollouts[0].previous?.sizes[pool] = workers...workers }
         self.resize(pool, self.origin(of: incoming), &effects)
         self.answer(
             incoming,

@@ -67,6 +67,18 @@ import Testing
         #expect(scenario.effects.signals.map(\.signal) == [.terminate])
     }
 
+    @Test func anAbortedReloadKeepsWhatAnOperatorScaledToMeanwhile() throws {
+        let (scenario, client) = try Self.scenario()
+        scenario.effects.configuration = .success(scenario.core.configuration)
+        scenario.call(client, 1, "supervisor.reload")
+        let new = try #require(scenario.takeSpawns().first).worker
+        _ = scenario.take(client)
+        try Self.scale(scenario, client, to: 3)
+        scenario.tick { $0.spawnFailed(new, reason: "no such file", &$1) }
+        #expect(scenario.core.rollouts.isEmpty)
+        #expect(scenario.core.pools[0].size == 3)
+    }
+
     @Test func waitsForTheEndOfAProcessThatWasReplacedBeforeItWasReady() throws {
         let (scenario, client) = try Self.scenario(workers: 1)
         scenario.exit(scenario.workers[0])
