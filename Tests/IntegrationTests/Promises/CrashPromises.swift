@@ -25,7 +25,9 @@ extension IntegrationTests.Promises {
             while deaths.count < 3 || watch.seconds < Figures.scaled(0, long: 60) {
                 deaths.append(try self.killOne(of: supervisor, slot: deaths.count % 4, client))
                 // More than 20 deaths of one slot in a minute are not replaced that fast, on purpose.
-                usleep(UInt32(max(0, Figures.scaled(0, long: 0.85) * Double(deaths.count) - watch.seconds) * 1e6))
+                usleep(
+                    UInt32(max(0, Figures.scaled(0, long: 0.85) * Double(deaths.count) - watch.seconds) * 1e6)
+                )
             }
             let failures = deaths.flatMap(\.failures)
             let excess = deaths.map { $0.replaced - $0.boot }
