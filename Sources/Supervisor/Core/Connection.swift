@@ -7,6 +7,10 @@ struct Connection {
     var isInputEnded = false
     /// Reading is paused until output or memory is given back.
     var isPaused = false
+    /// When the client was last seen to take some of the output that waits for it, and what of it the kernel held
+    /// at the last look; nil before the first.
+    var tookOutputAt = Instant(nanoseconds: 0)
+    var unreadBytes: Int?
     /// Batches under way.
     var openBatches = 0
     /// Answers that wait for the rest of their batches.

@@ -126,7 +126,15 @@ extension SupervisorCore {
 extension SupervisorCore {
     /// Some output could not be sent at once; a client that takes nothing for too long is let go.
     mutating func outputWaits(for connection: ConnectionToken) {
-        self.setTimer(.outputStall, Int(connection.index), after: self.limits.writeStall)
+        self.connections[connection].tookOutputAt = self.now
+        self.connections[connection].unreadBytes = nil
+        self.lookAtOutputLater(connection)
+    }
+
+    /// Looks in between: the kernel calls a socket writable only when most of what it holds was read, which a client
+    /// that takes a little all the time may need minutes for.
+    private mutating func lookAtOutputLater(_ connection: ConnectionToken) {
+        self.setTimer(.outputStall, Int(connection.index), after: max(1, self.limits.writeStall / 4))
     }
 
     /// The client took all that waited.
@@ -137,6 +145,13 @@ extension SupervisorCore {
     mutating func outputStalled(_ connection: ConnectionToken, _ effects: inout some SupervisorEffects) {
         let waiting = effects.outputBacklog(of: connection)
         guard waiting > 0, self.holds(.writeStall) else { return }  // taken since
+        let unread = effects.unreadBytes(of: connection)
+        if let before = self.connections[connection].unreadBytes, unread < before {
+            self.connections[connection].tookOutputAt = self.now
+        }
+        self.connections[connection].unreadBytes = unread
+        guard self.now.duration(since: self.connections[connection].tookOutputAt) >= self.limits.writeStall
+        else { return self.lookAtOutputLater(connection) }
         effects.log(
             .warning, "client.stalled",
             [

@@ -14,6 +14,9 @@ protocol SupervisorEffects {
     mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void)
     /// Bytes that wait to be sent to that client.
     func outputBacklog(of connection: ConnectionToken) -> Int
+
+    /// Bytes that were sent to a client and that it has not read, as far as the kernel tells.
+    func unreadBytes(of connection: ConnectionToken) -> Int
     /// Bytes that the connections hold in all: unfinished messages and waiting output.
     var bytesHeldByConnections: Int { get }
     mutating func setReading(_ isReading: Bool, from connection: ConnectionToken)
@@ -46,6 +49,9 @@ protocol SupervisorEffects {
 }
 
 extension SupervisorEffects {
+    /// None, where there is no kernel in between.
+    func unreadBytes(of connection: ConnectionToken) -> Int { 0 }
+
     /// Logs a change of state; the fields are not even built when the level is off.
     mutating func log(
         _ level: LogLevel, _ event: StaticString,

@@ -93,6 +93,8 @@ extension ShellEffects: SupervisorEffects {
 
     func outputBacklog(of token: ConnectionToken) -> Int { self.connection(token)?.output.count ?? 0 }
 
+    func unreadBytes(of token: ConnectionToken) -> Int { self.connection(token)?.socket.unreadBytes ?? 0 }
+
     /// Walks all connections; asked only when a message is cut off by a read.
     var bytesHeldByConnections: Int {
         self.connections.reduce(0) { $0 + ($1?.heldBytes ?? 0) }

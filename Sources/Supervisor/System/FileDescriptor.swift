@@ -55,6 +55,13 @@ extension FileDescriptor {
         return count >= 0 ? .bytes(count) : Self.failure("send")
     }
 
+    /// Bytes written to a socket that the other side has not read, with what the kernel adds to keep them. It gives
+    /// them back in pieces of up to 48 KiB, each when it was read whole.
+    var unreadBytes: Int {
+        var count: Int32 = 0
+        return ioctl(self.raw, UInt(TIOCOUTQ), &count) == 0 ? Int(count) : 0
+    }
+
     private static func failure(_ call: String) -> Transfer {
         switch errno {
         case EAGAIN: .wouldBlock

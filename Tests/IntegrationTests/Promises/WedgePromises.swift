@@ -71,6 +71,22 @@ extension IntegrationTests.Promises {
             self.judge(others, "a reply of 5 MiB to a client that reads 1 KiB a second")
         }
 
+        /// The kernel calls its socket writable only when three quarters of what it holds were read.
+        @Test("P7: a client that reads too slowly for its socket to get writable is not given up")
+        func slowerThanTheSocket() throws {
+            let supervisor = try SupervisorProcess(
+                language: .swift, settings: "limits: { write_stall: \"1s\" }")
+            let slow = try supervisor.client()
+            try slow.start("big", #"{"bytes":5242880}"#)
+            for _ in 0..<8 {
+                usleep(400_000)
+                try slow.take(32 << 10)
+            }
+            let answer = try slow.receive(within: 20)
+            #expect(answer.count > 5_242_880)
+            #expect(supervisor.records("client.stalled").isEmpty)
+        }
+
         @Test("P7: a worker that stops reading its stdin", arguments: FixtureLanguage.available)
         func deafWorker(language: FixtureLanguage) throws {
             let supervisor = try SupervisorProcess(

@@ -84,6 +84,21 @@ import Testing
         #expect(scenario.core.connections.count == 0)
     }
 
+    @Test func keepsAClientThatTakesALittleAllTheTime() throws {
+        let scenario = Scenario.ready()
+        let client = try scenario.connect()
+        scenario.effects.outputBacklogs[client] = 5_000_000
+        scenario.effects.unread[client] = 200_000
+        scenario.tick { core, _ in core.outputWaits(for: client) }
+        for _ in 0..<5 {
+            scenario.pass(.seconds(50))
+            scenario.effects.unread[client, default: 0] -= 30_000
+        }
+        #expect(scenario.effects.aborted.isEmpty)
+        scenario.pass(.seconds(74))
+        #expect(scenario.effects.aborted == [client], "60 s after it was last seen to take some")
+    }
+
     @Test func keepsAClientThatTookAllUnseen() throws {
         let scenario = Scenario.ready()
         let client = try scenario.connect()

@@ -15,6 +15,7 @@ struct RecordedEffects: SupervisorEffects {
 
     /// What waits for a client or a worker that takes nothing.
     var outputBacklogs: [ConnectionToken: Int] = [:]
+    var unread: [ConnectionToken: Int] = [:]
     var inputBacklogs: [WorkerToken: Int] = [:]
     var bytesHeldByConnections = 0
     /// What workers hold, where it is not 8 MiB.
@@ -34,6 +35,7 @@ struct RecordedEffects: SupervisorEffects {
     }
 
     func outputBacklog(of connection: ConnectionToken) -> Int { self.outputBacklogs[connection] ?? 0 }
+    func unreadBytes(of connection: ConnectionToken) -> Int { self.unread[connection] ?? 0 }
     mutating func setReading(_ isReading: Bool, from connection: ConnectionToken) {
         if isReading { self.paused.remove(connection) } else { self.paused.insert(connection) }
     }
