@@ -26,7 +26,8 @@ extension IntegrationTests.Promises {
             let account = storm.account
             print("P1, \(language.rawValue): \(kills) kills, \(account.summary)")
             #expect(account.unanswered == 0 && account.duplicates == 0 && account.foreign == 0)
-            #expect(account.latest < 0.05 * Figures.margin)
+            // What the storm itself was late, when others have the processor, is not the supervisor's.
+            #expect(account.latest - account.longestPause < 0.05 * Figures.margin)
             #expect(account.results > account.sent / 2)
             #expect(Double(kills) >= Figures.scaled(4, long: 200))
             #expect(!Figures.isLong || account.sent >= 20_000)

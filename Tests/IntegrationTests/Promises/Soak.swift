@@ -141,6 +141,7 @@ private struct FaultMaker {
     private let control: Client
     private var random = SeededGenerator(seed: 17)
     private var next = 0.0
+    private var openRestarts = 0
     private var frozen: [(pid: Int32, until: Double)] = []
     var burst: CallStorm
     private(set) var counts: [String: Int] = [:]
@@ -179,6 +180,7 @@ private struct FaultMaker {
         case .restartAll:
             // It begins, and is answered, when the one before it is over.
             try self.control.start("supervisor.restart", #"{"rolling":true}"#)
+            self.openRestarts += 1
         case .vanishingClients:
             for round in 0..<10 {
                 let client = try self.supervisor.client()
@@ -190,9 +192,10 @@ private struct FaultMaker {
         }
     }
 
-    private func takeControlAnswers() throws {
+    private mutating func takeControlAnswers() throws {
         while let answer = try self.control.takeJSON() {
             let isExpected = answer["result"] != nil || answer.errorReason == "too_many_rollouts"
+            self.openRestarts -= 1
             guard isExpected else { throw Failure("restart: \(answer.text)") }
         }
     }
@@ -204,6 +207,14 @@ private struct FaultMaker {
     mutating func finish() throws {
         for stopped in self.frozen { kill(stopped.pid, SIGCONT) }
         try self.burst.drain(within: 30)
+        // Restarts that wait for one another go on: all are over when one more is.
+        try eventually(within: 60, "the restarts have begun") {
+            try self.takeControlAnswers()
+            return self.openRestarts == 0
+        }
+        let last = try self.control.call(
+            "supervisor.restart", #"{"rolling":true,"wait":true}"#, within: 60)
+        guard last["result"] != nil else { throw Failure("the last restart: \(last.text)") }
     }
 }
 

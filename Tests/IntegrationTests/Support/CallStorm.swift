@@ -141,6 +141,7 @@ struct CallStorm {
             try self.giveUp()
         }
         // Nothing comes twice, also not late.
+        self.lookedAt = nil  // no pause of the storm's: it waits for nothing any more
         usleep(50_000)
         try self.collect(wait: 0)
     }
