@@ -59,6 +59,7 @@ extension SupervisorCore {
                 prefix: prefix, limits: self.limits.messages)
         else { preconditionFailure("an oversize message is never valid") }
         self.refuse(prefix, reason, id: id, Caller(connection: connection, batch: nil), &effects)
+        self.pauseIfNeeded(connection, &effects)
     }
 
     /// A header that cannot be read: answered, then the connection is closed.
@@ -89,6 +90,7 @@ extension SupervisorCore {
         self.answer(
             Caller(connection: connection, batch: nil),
             id: id.map { UnsafeRawBufferPointer(rebasing: prefix[$0]) }, error, &effects)
+        self.pauseIfNeeded(connection, &effects)
         return false
     }
 

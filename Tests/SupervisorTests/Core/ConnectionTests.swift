@@ -45,6 +45,17 @@ import Testing
         #expect(scenario.take(client).isEmpty)
     }
 
+    @Test func doesNotReadFromAClientThatIsToldOfOversizeMessagesAndDoesNotRead() throws {
+        let scenario = Scenario.ready()
+        let client = try scenario.connect()
+        scenario.effects.outputBacklogs[client] = 2 << 20
+        Array(#"{"jsonrpc":"2.0","id":1,"method":"job.run","params":["x"#.utf8).withUnsafeBytes { prefix in
+            scenario.tick { $0.receivedOversize(prefix: prefix, from: client, &$1) }
+        }
+        #expect(try scenario.error(client) == Scenario.Failure(-32600, "message_too_large"))
+        #expect(scenario.effects.paused == [client])
+    }
+
     @Test func readsNoMoreFromASlowReaderUntilItHasCaughtUp() throws {
         let scenario = Scenario.ready()
         let client = try scenario.connect()
