@@ -59,6 +59,8 @@ enum Guard: String, CaseIterable, Sendable {
     case readyFirst
     /// P11: the first new process that does not become ready ends a rollout.
     case abortAtFirstFailure
+    /// P11: a pool whose slots have all been taken for a while gets one more worker.
+    case growWhenFull
     /// P11: a pool that shrinks by itself lets its busy workers be.
     case neverBusy
     /// P10: a worker above its hard memory limit is killed.

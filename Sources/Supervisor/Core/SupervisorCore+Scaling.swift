@@ -51,7 +51,7 @@ extension SupervisorCore {
     }
 
     mutating func scaleUpFired(_ pool: Int, _ effects: inout some SupervisorEffects) {
-        guard self.phase == .running, self.isSaturated(pool) else { return }
+        guard self.phase == .running, self.isSaturated(pool), self.holds(.growWhenFull) else { return }
         let size = self.pools[pool].size
         self.grow(pool, &effects)
         self.logScaled(pool, from: size, "saturated", &effects)
