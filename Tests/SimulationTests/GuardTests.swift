@@ -30,7 +30,8 @@ extension Guard {
         switch self {
         case .answerAtDeadline: [.oneAnswer]
         case .replyOfItsWorker, .callGeneration: [.noCrossTalk]
-        case .answerOnDeath, .retryIdempotentOnly, .retryBudget, .retryOnce, .retryElsewhere: [.crashIsolated]
+        case .answerOnDeath, .retryIdempotentOnly, .retryBudget, .retryOnce, .retryElsewhere, .poison:
+            [.crashIsolated]
         case .backoffGrowth, .quarantine: [.crashLoopBounded]
         case .abandonedKeepsSlot, .overrun, .slotLimit: [.hungWorkerBounded]
         case .queueBound, .inFlightLimit, .dispatchWhenFree: [.overloadSheds]
@@ -38,9 +39,9 @@ extension Guard {
         case .unreadableReply, .answerGarbage: [.garbageKillsNothing]
         case .noiseFlood: [.noiseSurvived]
         case .startTimeout, .killAfterTerm, .memoryLimit: [.noOrphans]
-        case .readyFirst, .abortAtFirstFailure, .neverBusy: [.nothingIsLost]
+        case .readyFirst, .abortAtFirstFailure, .neverBusy, .growWhenFull: [.nothingIsLost]
         // Tests of their own take these away.
-        case .slowFaults, .poison, .ejection, .ejectedShare: []
+        case .slowFaults, .ejection, .ejectedShare: []
         case .shutdownGrace, .refuseWhileStopping: [.gracefulStop]
         case .cancelSent, .cancelQueued: [.cancelIsReal]
         case .operatorsOnly: [.contract]

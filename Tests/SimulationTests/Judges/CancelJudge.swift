@@ -18,8 +18,10 @@ struct CancelJudge: Judge {
         case .clientLeft(let index):
             self.gone.insert(index)
             self.leaving.insert(index)
-        case .cancelSent(let open, _):
+        case .cancelSent(let open, let worker):
             self.isTested = true
+            // One that was cut off loses its calls in the same tick.
+            if open == nil, ledger.processes[worker]?.cutOffAt != nil { return nil }
             guard let open, let call = ledger.calls[open.nonce] else {
                 return "a cancel for a call that the worker does not have"
             }

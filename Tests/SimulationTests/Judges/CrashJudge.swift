@@ -1,7 +1,8 @@
 @testable import Supervisor
 
 /// P3: when a worker dies, its calls fail or are put up for another try in the same instant, and no other call
-/// fails. A try again is for idempotent methods only, once, on another worker, never on two at a time.
+/// fails. A try again is for idempotent methods only, once, on another worker, never on two at a time; and a request
+/// that cost two workers their lives is not sent to a third.
 struct CrashJudge: Judge {
     static let promise = Promise.crashIsolated
     private var lost: [(nonce: Int64, worker: WorkerToken)] = []
@@ -23,7 +24,9 @@ struct CrashJudge: Judge {
             }
         case .sent(let nonce, let worker, _, _):
             self.inFlight += 1
-            guard let call = ledger.calls[nonce], call.attempts > 0 else { return nil }
+            guard let call = ledger.calls[nonce] else { return nil }
+            if call.isPoison { return "\(call.method) cost two workers their lives, and is sent to a third" }
+            guard call.attempts > 0 else { return nil }
             if call.lastWorker == worker {
                 return "\(call.method) was tried again on the worker that lost it"
             }

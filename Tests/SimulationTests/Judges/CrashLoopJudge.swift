@@ -94,7 +94,10 @@ struct CrashLoopJudge: Judge {
         self.slots[process.pool][process.slot].diedAt = nil
         guard let diedAt = slot.diedAt else { return nil }
         let waited = ledger.now.duration(since: diedAt)
-        guard waited < slot.wait.lowerBound || waited > slot.wait.upperBound + ledger.lag else { return nil }
+        // A pool that is made smaller and larger again has forgotten what was before.
+        guard !ledger.weather.isResized,
+            waited < slot.wait.lowerBound || waited > slot.wait.upperBound + ledger.lag
+        else { return nil }
         return "slot \(process.slot) was tried again after \(waited.inMilliseconds) ms, not "
             + "\(slot.wait.lowerBound.inMilliseconds) to \(slot.wait.upperBound.inMilliseconds), after "
             + "\(slot.failed) failed starts"

@@ -11,21 +11,26 @@ struct ExchangeJudge: Judge {
     /// The size that a pool's ready workers have reached.
     private var reached: [Int]
     private var dismissed: Set<WorkerToken> = []
+    /// Calls of the workers that operators look at.
+    private var held: [WorkerToken: Int] = [:]
+    /// Since when pools have had too little of everything.
+    private var saturatedSince: [Instant?]
     private var failedNewcomers = 0
-    private var reloads = 0
+    private var rollouts = 0
     private(set) var isTested = false
 
     init(_ configuration: Configuration) {
         self.reached = configuration.pools.map { _ in 0 }
+        self.saturatedSince = configuration.pools.map { _ in nil }
     }
 
     mutating func observe(_ observation: Observation, _ ledger: Ledger) -> String? {
         switch observation {
-        case .reloaded: self.reloads += 1
+        case .rolloutAsked: self.rollouts += 1
         case .spawned(let worker):
             guard ledger.processes[worker]?.isDoomedNewcomer == true else { return nil }
             self.failedNewcomers += 1
-            guard self.failedNewcomers > self.reloads else { return nil }
+            guard self.failedNewcomers > self.rollouts else { return nil }
             return "a rollout went on after its first new process had failed"
         case .answered(let answer, let nonce?):
             guard ledger.weather.profile == .exchange, let code = answer.code, ledger.stoppedAt == nil,
@@ -48,8 +53,15 @@ struct ExchangeJudge: Judge {
             for slot in core.pools[pool].slots.indices {
                 guard let worker = core.pools[pool].slots[slot].process else { continue }
                 if core.workers[worker].takesCalls || core.workers[worker].life.isHeld { ready += 1 }
+                guard core.workers[worker].life.isHeld else { continue }
+                let open = core.requests.inFlight(on: worker)
+                if let before = self.held[worker], open > before {
+                    return "a worker that an operator looks at got a call"
+                }
+                self.held[worker] = open
             }
-            if ready < min(least, self.reached[pool]) {
+            // An operator may have made the pool smaller and larger in one tick.
+            if !ledger.weather.isResized, ready < min(least, self.reached[pool]) {
                 return "pool \(pool) has \(ready) ready workers, and must have \(least)"
             }
             self.reached[pool] = ready
@@ -61,7 +73,38 @@ struct ExchangeJudge: Judge {
                 return "pool \(pool) has \(staying) processes, and needs \(core.pools[pool].size)"
             }
         }
-        return self.judgeDismissals(ledger, core)
+        return self.judgeGrowth(ledger, core) ?? self.judgeDismissals(ledger, core)
+    }
+
+    /// A pool whose calls wait while every worker has all that it takes gets one more, if it may have more.
+    private mutating func judgeGrowth(_ ledger: Ledger, _ core: borrowing SupervisorCore) -> String? {
+        for pool in core.pools.indices {
+            guard core.requests.queued(in: pool) > 0, core.pools[pool].size < core.pools[pool].maxWorkers,
+                Self.isFull(pool, ledger, core)
+            else {
+                self.saturatedSince[pool] = nil
+                continue
+            }
+            let since = self.saturatedSince[pool] ?? ledger.now
+            self.saturatedSince[pool] = since
+            let waited = ledger.now.duration(since: since)
+            if waited > core.configuration.scaling.upAfter + 2 * ledger.lag {
+                return "pool \(pool) has had no slot free for \(waited.inMilliseconds) ms, and does not grow"
+            }
+        }
+        return nil
+    }
+
+    private static func isFull(_ pool: Int, _ ledger: Ledger, _ core: borrowing SupervisorCore) -> Bool {
+        var hasReadyWorker = false
+        for slot in core.pools[pool].slots.indices {
+            guard let worker = core.pools[pool].slots[slot].process else { continue }
+            if core.workers[worker].life.state == .starting { return false }
+            guard core.workers[worker].takesCalls, let process = ledger.processes[worker] else { continue }
+            hasReadyWorker = true
+            if process.open.count < process.concurrency { return false }
+        }
+        return hasReadyWorker
     }
 
     /// A pool that shrinks by itself lets its busy workers be.

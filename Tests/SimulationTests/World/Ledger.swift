@@ -39,7 +39,11 @@ struct Ledger {
         var fate: (Fate, step: Int)?
         /// When it was put into the queue last.
         var queuedAt: Instant
-        /// What the worker was told, for a notification.
+        /// Workers that died with it, and whether it was alone on one of them.
+        var deaths = 0
+        var wasAlone = false
+        /// It was made before, and cost two workers their lives.
+        var isPoison = false
         var isNotification = false
 
         var isIdempotent: Bool { ["rag.execute", "embedding.create", "health.check"].contains(self.method) }
@@ -91,9 +95,10 @@ struct Ledger {
         /// It was started in exchange for another one; and with nothing that serves there meanwhile.
         var isNewcomer = false
         var isAlone = false
+        var isOfRollout = false
         /// It can only fail.
         var isDoomed = false
-        var isDoomedNewcomer: Bool { self.isNewcomer && self.isDoomed }
+        var isDoomedNewcomer: Bool { self.isOfRollout && self.isDoomed }
 
         var isLeaving: Bool {
             self.inputClosedAt != nil || self.terminatedAt != nil || self.killedAt != nil
@@ -109,6 +114,8 @@ struct Ledger {
     var processes: [WorkerToken: Process] = [:]
     var lateReplies = 0
     var noiseLines = 0
+    /// Calls that cost two workers their lives, and were alone on one of them.
+    private(set) var poison: [Int64] = []
     var stoppedAt: Instant?
     var stoppedAgainAt: Instant?
     /// Answers that came from workers, as results.
@@ -193,9 +200,11 @@ extension Ledger {
         guard check.isFirst || self.now < check.askedAt.advanced(by: timeout) else {
             return self.lateReplies += 1
         }
-        guard isWell else { return }
-        if self.processes[worker]?.readyAt == nil, self.processes[worker]?.isLeaving == false {
+        guard isWell, let process = self.processes[worker] else { return }
+        if process.readyAt == nil, !process.isLeaving {
             self.processes[worker]?.readyAt = self.now
+            // What declares nothing has the pool's number, or one.
+            self.processes[worker]?.concurrency = self.configuration.pools[process.pool].maxConcurrency ?? 1
         }
         if let declares { self.declared(declares, by: worker) }
     }
@@ -208,11 +217,24 @@ extension Ledger {
     }
 
     /// The calls of a worker are lost: it died, or was cut off too long ago.
-    mutating func lost(_ worker: WorkerToken) -> [OpenCall] {
-        let open = self.processes[worker]?.open.values.filter { $0.cancelledAt == nil } ?? []
-        for call in open { self.settle(call.nonce, .lost) }
+    mutating func lost(_ worker: WorkerToken, isDeath: Bool) -> [OpenCall] {
+        guard let process = self.processes[worker] else { return [] }
+        let open = process.open.values.filter { $0.cancelledAt == nil }
+        for call in open {
+            self.settle(call.nonce, .lost)
+            guard isDeath, !process.isLeaving, !process.isFlooding else { continue }
+            self.calls[call.nonce]?.deaths += 1
+            if process.open.count == 1 { self.calls[call.nonce]?.wasAlone = true }
+        }
         self.processes[worker]?.open = [:]
         return open
+    }
+
+    /// The supervisor gave a call up for good.
+    mutating func failed(_ nonce: Int64) {
+        guard let call = self.calls[nonce], call.deaths == 2, call.wasAlone, call.method != "health.check"
+        else { return }
+        self.poison.append(nonce)
     }
 
     /// Stray output, in windows of ten seconds.

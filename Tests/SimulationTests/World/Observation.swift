@@ -28,7 +28,7 @@ enum Observation {
     case closed(ConnectionToken, whenFlushed: Bool)
     /// an operator asked for something
     case asked(String)
-    case reloaded
+    case rolloutAsked
     case stopped
     case finished
 }
@@ -81,7 +81,7 @@ extension Observation: CustomStringConvertible {
         case .closed(let token, let whenFlushed):
             "connection \(token.index) is closed\(whenFlushed ? " when it is flushed" : "")"
         case .asked(let text): "an operator asks: \(text)"
-        case .reloaded: "a reload is asked for"
+        case .rolloutAsked: "a restart or a reload is asked for"
         case .stopped: "the supervisor is told to stop"
         case .finished: "the supervisor has finished"
         }

@@ -8,6 +8,8 @@ enum Profile: CaseIterable {
     case stormy
     /// One slot's processes die at every start; the load is light, and the others serve all of it.
     case crashLoop
+    /// Some requests kill whatever worker they get to, and are made again.
+    case poison
     /// Processes die at start, are slow to start, or cannot be started.
     case badStarts
     /// Workers hang, and ignore cancels, the end of stdin and SIGTERM.
@@ -44,6 +46,8 @@ struct Weather {
     /// Ignores the end of stdin; ignores SIGTERM; ignores cancels.
     var stubborn = 0.0
     var badHealth = 0.0
+    /// Chance that a call kills every worker that gets it.
+    var poison = 0.0
     /// Milliseconds that a good answer takes.
     var service: ClosedRange<Int64> = 1...30
     /// The slot of the first pool whose processes always die at start.
@@ -97,6 +101,10 @@ extension Weather {
             self.badStarts = [.dies, .cannotBeStarted]
             self.pace = 50...400
             self.clients = 2
+        case .poison:
+            self.poison = 0.1
+            self.badCall = 0.05
+            self.badCalls = [.crash]
         case .badStarts:
             self.badStart = 0.5
             self.badStarts = WorkerTemper.Start.allCases
@@ -172,6 +180,7 @@ extension Weather {
         self.failedSpawn = rate / 3
         self.stubborn = rate
         self.badHealth = rate / 2
+        self.poison = rate / 8
         self.leaves = rate / 20
         self.garbage = rate / 10
         self.stalls = rate / 10
@@ -184,6 +193,7 @@ extension Weather {
         self.failedSpawn = 0
         self.stubborn = 0
         self.badHealth = 0
+        self.poison = 0
         self.garbage = 0
         self.stalls = 0
     }
@@ -245,7 +255,10 @@ extension Configuration {
         first.minWorkers = Int.random(in: weather.profile == .crashLoop ? 2...4 : 1...4, using: &random)
         first.maxWorkers = first.minWorkers
         first.startTimeout = .seconds(2)
-        if Int.random(in: 0..<4, using: &random) == 0 { first.prepare = ["prepare"] }
+        // A reload while a pool is prepared finds nothing to exchange, and so cannot fail.
+        if weather.profile != .exchange, Int.random(in: 0..<4, using: &random) == 0 {
+            first.prepare = ["prepare"]
+        }
         if weather.profile == .growth { first.maxMemory = 250 << 20 }
         if Int.random(in: 0..<4, using: &random) == 0 {
             first.maxConcurrency = Int.random(in: 1...3, using: &random)

@@ -31,6 +31,7 @@ extension VirtualWorld {
         if self.happens(self.weather.cancels) { return self.cancelSomething(index) }
         if self.happens(self.weather.leaves) { return self.leave(index) }
         if self.happens(self.weather.controls) { return self.control(index) }
+        if !self.ledger.poison.isEmpty, self.happens(0.2) { return self.poisonAgain(index) }
         switch Int.random(in: 0..<100, using: &self.random) {
         case 0..<76: self.call(index)
         case 76..<86: self.sendBatch(index)
@@ -85,9 +86,7 @@ extension VirtualWorld {
     ) -> String {
         let nonce = Int64.random(in: 0...1 << 40, using: &self.random)
         var params = CallText.params(nonce, technique, &self.random)
-        if self.weather.badCalls.contains(.crash), self.happens(self.weather.badCall / 4),
-            case .object(let members) = params
-        {
+        if self.happens(self.weather.poison), case .object(let members) = params {
             params = .object(members + [.init("poison", true)])
         }
         var timeout = self.ledger.timeout(of: method)
@@ -136,6 +135,32 @@ extension VirtualWorld {
         self.send(text, index)
     }
 
+    /// The same request as one that has cost two workers their lives, spelled otherwise, from the same user.
+    private mutating func poisonAgain(_ index: Int) {
+        guard let nonce = self.ledger.poison.randomElement(using: &self.random),
+            var call = self.ledger.calls[nonce], call.isAnswered,
+            self.clients[call.client].isOperator == self.clients[index].isOperator
+        else { return }
+        call.isPoison = true
+        call.isAnswered = false
+        call.isInBatch = false
+        call.isCancelled = false
+        call.client = index
+        call.attempts = 0
+        call.fate = nil
+        call.sentAt = self.now
+        call.deadline = self.now.advanced(by: self.ledger.timeout(of: call.method))
+        call.due = call.deadline
+        call.expectation = .refused(2003)
+        self.ledger.calls[nonce] = call
+        let id = self.clients[index].makeID(&self.random)
+        self.clients[index].open[VirtualClient.key(id)] = nonce
+        self.note(.called(nonce))
+        self.send(
+            CallText.write(id: id, method: call.method, params: call.params, metadata: "{}", &self.random),
+            index)
+    }
+
     /// What operators ask for: restarts, reloads (also to programs that fail), other sizes, workers to look at.
     private mutating func control(_ index: Int) {
         guard self.clients[index].isOperator else { return }
@@ -151,6 +176,7 @@ extension VirtualWorld {
         guard let (method, params) = requests.dropLast(isResized ? 0 : 1).randomElement(using: &self.random)
         else { return }
         if method == "supervisor.reload" { self.changeConfiguration() }
+        if ["supervisor.reload", "supervisor.restart"].contains(method) { self.note(.rolloutAsked) }
         let nonce = Int64.random(in: 0...1 << 40, using: &self.random)
         let id = self.clients[index].makeID(&self.random)
         self.clients[index].open[VirtualClient.key(id)] = nonce
@@ -166,7 +192,6 @@ extension VirtualWorld {
 
     /// What the next reload reads.
     private mutating func changeConfiguration() {
-        self.note(.reloaded)
         let commands = [["worker"], ["dies"], ["never"]]
         self.effects.configuration.pools[0].command =
             commands.randomElement(using: &self.random) ?? ["worker"]
@@ -312,6 +337,7 @@ extension VirtualWorld {
         }
         self.ledger.calls[nonce]?.isAnswered = true
         if answer.result != nil { self.ledger.results += 1 }
+        if answer.code == 2001 { self.ledger.failed(nonce) }
         self.note(.answered(answer, nonce))
     }
 }

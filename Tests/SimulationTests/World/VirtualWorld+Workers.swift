@@ -30,7 +30,7 @@ extension VirtualWorld {
         guard self.workers.removeValue(forKey: token) != nil,
             let process = self.ledger.processes[token]
         else { return }
-        let lost = self.ledger.lost(token)
+        let lost = self.ledger.lost(token, isDeath: true)
         self.ledger.processes[token] = nil
         self.effects.deafWorkers[token] = nil
         self.effects.memory[token] = nil
@@ -84,7 +84,7 @@ extension VirtualWorld {
         }
         // A dictionary's order is not the seed's.
         for token in cutOff.keys.sorted(by: { $0.word < $1.word }) {
-            let lost = self.ledger.lost(token)
+            let lost = self.ledger.lost(token, isDeath: false)
             self.note(.cutOff(token, lost))
         }
     }
@@ -178,8 +178,11 @@ extension VirtualWorld {
 
     private mutating func noteExchange(_ token: WorkerToken, _ request: SpawnRequest) {
         self.ledger.processes[token]?.isDoomed = request.configuration.command != ["worker"]
-        guard case .starting(token, let old)? = self.core.pools[request.pool].exchange?.stage else { return }
+        guard let exchange = self.core.pools[request.pool].exchange,
+            case .starting(token, let old) = exchange.stage
+        else { return }
         self.ledger.processes[token]?.isNewcomer = true
+        self.ledger.processes[token]?.isOfRollout = exchange.reason == .restarted
         self.ledger.processes[token]?.isAlone = old == nil
     }
 

@@ -208,7 +208,10 @@ extension VirtualWorld {
     /// The clients are done: nothing new fails, and everything gets the time to heal.
     private mutating func makePeace() {
         self.weather.clearUp()
-        self.effects.configuration.pools[0].command = ["worker"]
+        if self.weather.controls > 0 {
+            self.effects.configuration.pools[0].command = ["worker"]
+            self.core.reload(reason: "SIGHUP", &self.effects)
+        }
         for token in self.effects.stalledClients.keys.sorted(by: { $0.word < $1.word })
         where !self.happens(0.5) { self.schedule(.clientReads(token), after: 0) }
         for token in self.effects.deafWorkers.keys.sorted(by: { $0.word < $1.word }) {
