@@ -97,7 +97,9 @@ enum ServeCommand {
             ])
         let core = SupervisorCore(
             configuration,
-            identity: .init(pid: pid, uid: getuid(), socketPath: listener.path, workerLimit: workerLimit),
+            identity: .init(
+                pid: pid, uid: getuid(), socketPath: listener.path, workerLimit: workerLimit,
+                connectionLimit: configuration.limits.connections),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
         let server = try Server(
             core: core, effects: effects, loop: loop, listener: listener, signals: signals,

@@ -104,7 +104,7 @@ extension SupervisorCore {
             ])
         if self.rollouts.first?.active == .init(pool: pool, slot: exchange.slot) {
             if self.holds(.abortAtFirstFailure) {
-                self.abortRollout(exit, &effects)
+                self.abortRollout(at: .init(pool: pool, slot: exchange.slot), exit, &effects)
             } else {
                 self.rollouts[0].active = nil
             }

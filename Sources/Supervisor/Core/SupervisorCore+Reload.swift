@@ -11,7 +11,8 @@ extension SupervisorCore {
             self.rollouts[0].previous = (
                 self.configuration, self.pools.map { $0.minWorkers...$0.maxWorkers }
             )
-            let fixed = self.configuration.keysThatNeedARestart(for: configuration)
+            let fixed = self.configuration.keysThatNeedARestart(
+                for: configuration, connections: self.identity.connectionLimit)
             self.rollouts[0].restartRequired = fixed
             if !fixed.isEmpty {
                 effects.log(
@@ -58,7 +59,8 @@ extension SupervisorCore {
     mutating func apply(
         _ configuration: Configuration, sizes: [ClosedRange<Int>]?, _ effects: inout some SupervisorEffects
     ) {
-        self.configuration = self.configuration.adopting(configuration)
+        self.configuration = self.configuration.adopting(
+            configuration, connections: self.identity.connectionLimit)
         self.methods.configure(self.configuration)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
@@ -76,11 +78,14 @@ extension SupervisorCore {
 
 extension Configuration {
     /// The keys in which a configuration differs that are read only when the supervisor starts.
-    func keysThatNeedARestart(for new: Configuration) -> [String] {
+    ///
+    /// - Parameter connections: more than these need a restart.
+    func keysThatNeedARestart(for new: Configuration, connections: Int) -> [String] {
         var keys: [String] = []
         if new.socket != self.socket { keys.append("socket") }
         if new.controlSocket != self.controlSocket { keys.append("control_socket") }
         if new.limits.messages != self.limits.messages { keys.append("limits") }
+        if new.limits.connections > connections { keys.append("limits.connections") }
         if new.logging != self.logging { keys.append("logging") }
         guard new.pools.map(\.name) == self.pools.map(\.name) else { return keys + ["pools"] }
         for (index, pool) in new.pools.enumerated() where pool.prepare != self.pools[index].prepare {
@@ -90,13 +95,12 @@ extension Configuration {
     }
 
     /// The new configuration with those keys left as they are.
-    fileprivate func adopting(_ new: Configuration) -> Configuration {
+    fileprivate func adopting(_ new: Configuration, connections: Int) -> Configuration {
         var result = new
+        result.limits.connections = min(new.limits.connections, connections)
         result.socket = self.socket
         result.controlSocket = self.controlSocket
         result.limits.messages = self.limits.messages
-        // What the limits of the system left of it at the start.
-        result.limits.connections = min(new.limits.connections, self.limits.connections)
         result.logging = self.logging
         guard new.pools.map(\.name) == self.pools.map(\.name) else {
             result.pools = self.pools

@@ -5,11 +5,17 @@ extension SupervisorCore {
     /// Rollouts that may wait for the one under way.
     private static let rolloutLimit = 16
 
-    /// Takes a rollout in; it begins when those before it are over.
+    /// Takes a rollout in; it begins when those before it are over. One of its kind that has not begun does for
+    /// both: a storm of SIGHUPs is two reloads.
     ///
     /// - Returns: false when too many wait already.
     mutating func addRollout(_ rollout: Rollout, _ effects: inout some SupervisorEffects) -> Bool {
-        guard self.phase == .running, self.rollouts.count < Self.rolloutLimit else { return false }
+        guard self.phase == .running else { return false }
+        if let same = self.rollouts.firstIndex(where: { !$0.hasBegun && $0.kind == rollout.kind }) {
+            self.rollouts[same].waiters += rollout.waiters
+            return true
+        }
+        guard self.rollouts.count < Self.rolloutLimit else { return false }
         self.rollouts.append(rollout)
         self.continueRollout(&effects)
         return true
@@ -92,9 +98,10 @@ extension SupervisorCore {
     /// The first new process that does not become ready ends the rollout; what still serves goes on.
     ///
     /// - Parameter exit: of that process.
-    mutating func abortRollout(_ exit: LastExit, _ effects: inout some SupervisorEffects) {
+    mutating func abortRollout(
+        at place: Rollout.Place, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
         let rollout = self.rollouts.removeFirst()
-        guard let place = rollout.active else { preconditionFailure("aborted while nothing was exchanged") }
         if let previous = rollout.previous {
             self.apply(previous.configuration, sizes: previous.sizes, &effects)
         }
@@ -123,6 +130,18 @@ extension SupervisorCore {
                 .init("stderr_tail", .string(exit.stderrTail)),
             ])
         for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }
+    }
+
+    /// A process is gone. If it is the one that the rollout has just put in, and it has not answered a call, then
+    /// the program is no good although it got ready, and the others are not exchanged for it as well.
+    mutating func noteReplacementDied(
+        _ process: WorkerProcess, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
+        guard let step = self.rollouts.first?.steps.last, step.new == process.id, !process.hasAnsweredCall,
+            process.life.departure == nil
+        else { return }
+        self.abortRollout(at: step.place, exit, &effects)
+        self.continueRollout(&effects)
     }
 
     /// The supervisor stops: nobody is told that a rollout succeeded which did not.

@@ -156,6 +156,7 @@ extension SupervisorCore {
             self.workers.remove(worker)
             if isCurrent || isReplaced { self.noteDeath(process, exit, refilling: isCurrent, &effects) }
             self.leftExchange(worker, of: process.pool, exit, &effects)
+            self.noteReplacementDied(process, exit, &effects)
             self.hastenTries(process.pool)
         }
         self.dispatch(process.pool, &effects)

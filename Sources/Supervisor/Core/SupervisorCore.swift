@@ -17,6 +17,8 @@ struct SupervisorCore: ~Copyable {
         var socketPath: String
         /// Workers in all that the limits of the system have room for.
         var workerLimit = Int.max
+        /// Connections that were allowed at the start: the rest of the descriptors is the workers'.
+        var connectionLimit = Int.max
     }
 
     enum Phase: Equatable {

@@ -293,6 +293,44 @@ import Testing
         #expect(try scenario.error(client).code == 4001)
     }
 
+    @Test func lowersAndRaisesConnectionsUpToThoseOfTheStart() throws {
+        let (scenario, client) = try Self.scenario { $0.limits.connections = 100 }
+        for (asked, present, keys) in [(50, 50, []), (100, 100, []), (101, 100, ["limits.connections"])] {
+            var new = scenario.core.configuration
+            new.limits.connections = asked
+            scenario.effects.configuration = .success(new)
+            scenario.call(client, 1, "supervisor.reload")
+            let required = try scenario.answer(client)["result"]?["restart_required"]
+            #expect(required == .array(keys.map { .string($0) }))
+            #expect(scenario.core.limits.connections == present)
+            try Self.exchange(scenario, 2)
+        }
+    }
+
+    @Test func aStormOfSignalsIsTwoReloads() throws {
+        let (scenario, client) = try Self.scenario(workers: 2)
+        for _ in 0..<50 { scenario.tick { $0.reload(reason: "SIGHUP", &$1) } }
+        scenario.call(client, 1, "supervisor.reload", params: ["wait": true])
+        #expect(scenario.core.rollouts.count == 2)
+        try Self.exchange(scenario, 4)
+        #expect(try scenario.answer(client)["result"]?["workers"]?.arrayValue?.count == 2)
+        #expect(scenario.takeSpawns().isEmpty)
+    }
+
+    @Test func abortsWhenTheNewProcessDiesBeforeItsFirstAnswer() throws {
+        let (scenario, client) = try Self.scenario(workers: 3)
+        scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
+        let new = try #require(scenario.takeSpawns().first).worker
+        scenario.makeReady(new)
+        scenario.exit(new, .signaled(11))
+        #expect(try scenario.error(client) == Failure(1001, "replacement_failed"))
+        scenario.exit(scenario.workers[0], .exited(code: 0))
+        scenario.pass(.milliseconds(100))
+        #expect(scenario.takeSpawns().count == 1, "its own slot is filled again")
+        #expect(scenario.slots[1].process == scenario.workers[1])
+        #expect(scenario.slots[2].process == scenario.workers[2])
+    }
+
     @Test func callsUnderWayKeepTheirMeaning() throws {
         let (scenario, client) = try Self.scenario { $0.timeouts.perMethod = ["job.run": .seconds(30)] }
         scenario.call(client, 1)

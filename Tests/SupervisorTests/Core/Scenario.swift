@@ -15,7 +15,10 @@ final class Scenario {
         configuration.restart.jitter = 0
         configure(&configuration)
         self.core = SupervisorCore(
-            configuration, identity: .init(pid: 77, uid: 1000, socketPath: "/run/s.sock", workerLimit: 64),
+            configuration,
+            identity: .init(
+                pid: 77, uid: 1000, socketPath: "/run/s.sock", workerLimit: 64,
+                connectionLimit: configuration.limits.connections),
             now: Instant(nanoseconds: .seconds(1000)), wallClock: 1_700_000_000_000, seed: 1)
         self.core.start(&self.effects)
         self.endTick()

@@ -34,7 +34,10 @@ struct RequestTable {
     /// every JSON library keeps exactly.
     private static let slotBits: UInt64 = 20
     /// Requests that can be told apart by their numbers.
-    static let maximumCount = 1 << 20
+    private static let slots = 1 << Self.slotBits
+    /// Calls of clients that are accepted at once. The rest of the slots is for the supervisor's own questions and
+    /// operators' calls, which are bounded by the workers and connections there may be.
+    static let maximumCount = Self.slots / 4 * 3
 
     /// The number by which a worker knows the call.
     static func number(of token: RequestToken) -> UInt64 {
