@@ -33,7 +33,7 @@ struct ExchangeJudge: Judge {
             guard self.failedNewcomers > self.rollouts else { return nil }
             return "a rollout went on after its first new process had failed"
         case .answered(let answer, let nonce?):
-            guard ledger.weather.profile == .exchange, let code = answer.code, ledger.stoppedAt == nil,
+            guard ledger.weather.exchangesWorkers, let code = answer.code, ledger.stoppedAt == nil,
                 let call = ledger.calls[nonce], case .worker = call.expectation,
                 !Self.harmless.contains(code), answer.reason != "queue_timeout"
             else { return nil }
@@ -46,7 +46,7 @@ struct ExchangeJudge: Judge {
     mutating func judgeStep(
         _ ledger: Ledger, _ core: borrowing SupervisorCore, _ effects: SimulatedEffects
     ) -> String? {
-        guard ledger.weather.profile == .exchange, ledger.stoppedAt == nil else { return nil }
+        guard ledger.weather.exchangesWorkers, ledger.stoppedAt == nil else { return nil }
         for pool in core.pools.indices {
             let least = core.pools[pool].minWorkers
             var ready = 0

@@ -26,6 +26,8 @@ enum Profile: CaseIterable {
     case deafWorkers
     /// Workers are recycled, restarted, reloaded, added, taken away and drained; no faults.
     case exchange
+    /// Pools grow and shrink by themselves; no faults, and no operator.
+    case elastic
     /// Workers grow beyond the memory they may have.
     case growth
     /// Clients cancel and leave all the time.
@@ -79,6 +81,9 @@ struct Weather {
     var stopsTwice = false
     /// How long all is left in peace before the audit at the end.
     var peace: Nanoseconds = .seconds(14)
+
+    /// Whether workers come and go without a fault.
+    var exchangesWorkers: Bool { self.profile == .exchange || self.profile == .elastic }
 }
 
 extension Weather {
@@ -152,6 +157,11 @@ extension Weather {
             self.peace = .seconds(50)
             self.badCalls = [.grow]
             self.badCall = [0, 0.1].randomElement(using: &random) ?? 0
+        case .elastic:
+            self.service = 20...200
+            self.pace = 1...60
+            self.actions = 240
+            self.ownTimeouts = 0.1
         case .growth:
             self.badCall = 0.1
             self.badCalls = [.grow]
@@ -226,28 +236,31 @@ extension Configuration {
         configuration.health.noiseBytes = 4096
         configuration.restart.maxDeaths = Int.random(in: 2...6, using: &random)
         configuration.limits.inFlightPerConnection =
-            [.overload, .crashLoop, .exchange].contains(weather.profile)
+            [.overload, .crashLoop, .exchange, .elastic].contains(weather.profile)
             ? 256 : Int.random(in: 3...16, using: &random)
         configuration.retry.budgetMin = Int.random(in: 1...3, using: &random)
         configuration.limits.connections = 12
         configuration.timeouts.controlWait = .seconds(5)
-        if weather.profile == .exchange { configuration.exchangeWorkers(&random) }
+        if weather.exchangesWorkers { configuration.makeElastic(&random) }
+        if weather.profile == .exchange { configuration.recycleWorkers(&random) }
         return configuration
     }
 
-    /// Pools that grow and shrink, and workers that are recycled for all there is.
-    private mutating func exchangeWorkers(_ random: inout SeededGenerator) {
+    private mutating func makeElastic(_ random: inout SeededGenerator) {
         for pool in self.pools.indices {
             self.pools[pool].maxWorkers += Int.random(in: 0...2, using: &random)
         }
-        self.scaling.downAfter = .milliseconds(Int64.random(in: 100...2000, using: &random))
+        self.scaling.downAfter = .milliseconds(Int64.random(in: 100...1000, using: &random))
+        self.loadBalancer.queueSize = 64
+        self.loadBalancer.queueTimeout = 0
+    }
+
+    private mutating func recycleWorkers(_ random: inout SeededGenerator) {
         if Bool.random(using: &random) { self.recycle.maxRequests = Int64.random(in: 2...20, using: &random) }
         if Bool.random(using: &random) {
             self.recycle.maxAge = .milliseconds(Int64.random(in: 500...5000, using: &random))
         }
         if Bool.random(using: &random) { self.recycle.maxRSS = 200 << 20 }
-        self.loadBalancer.queueSize = 64
-        self.loadBalancer.queueTimeout = 0
     }
 
     private static func virtualPools(for weather: Weather, _ random: inout SeededGenerator) -> [Pool] {
