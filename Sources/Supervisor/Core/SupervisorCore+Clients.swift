@@ -136,7 +136,10 @@ extension SupervisorCore {
     /// Looks in between: the kernel calls a socket writable only when most of what it holds was read, which a client
     /// that takes a little all the time may need minutes for.
     private mutating func lookAtOutputLater(_ connection: ConnectionToken) {
-        self.setTimer(.outputStall, Int(connection.index), after: max(1, self.limits.writeStall / 4))
+        let waited = self.now.duration(since: self.connections[connection].tookOutputAt)
+        // The last look is on time, however late those before it were.
+        let wait = min(self.limits.writeStall / 4, self.limits.writeStall - waited)
+        self.setTimer(.outputStall, Int(connection.index), after: max(1, wait))
     }
 
     /// The client took all that waited.

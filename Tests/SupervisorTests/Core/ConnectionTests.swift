@@ -145,4 +145,20 @@ import Testing
         scenario.reply(scenario.workers[0], scenario.calls(on: scenario.workers[0]).last, big)
         #expect(try scenario.error(client) == .init(2003, "slow_consumer"))
     }
+
+    @Test func isOnTimeWithTheLastLookAtASlowReaderHoweverLateTheOthersWere() throws {
+        let scenario = Scenario.ready { $0.health.interval = .seconds(1000) }
+        let client = try scenario.connect()
+        scenario.effects.outputBacklogs[client] = 1000
+        let start = scenario.core.now
+        scenario.tick { core, _ in core.outputWaits(for: client) }
+        for look in Int64(1)...3 {
+            let late = start.advanced(by: .milliseconds(15_200 * look))
+            scenario.tick { core, effects in core.advance(to: late, wallClock: 0, &effects) }
+        }
+        let last = scenario.core.nextDeadline
+        #expect(last == start.advanced(by: .seconds(60)))
+        scenario.pass(.seconds(15))
+        #expect(scenario.effects.aborted == [client])
+    }
 }
