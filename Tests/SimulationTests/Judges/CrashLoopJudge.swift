@@ -124,7 +124,8 @@ struct CrashLoopJudge: Judge {
 
     private static func judge(_ answer: Answer, _ call: Ledger.Call, _ ledger: Ledger) -> String? {
         guard case .worker(let pool) = call.expectation else { return nil }
-        if answer.reason == "no_healthy_worker" {
+        // The answer to a call of a batch may be older: it waits for the others.
+        if answer.reason == "no_healthy_worker", !call.isInBatch {
             let isReady = ledger.processes.values.contains {
                 $0.pool == pool && $0.role == .serving && $0.readyAt != nil && !$0.isLeaving
                     && $0.cutOffAt == nil
