@@ -31,14 +31,19 @@ extension IntegrationTests.Promises {
             for account in [account, bursts] {
                 #expect(account.unanswered == 0 && account.duplicates == 0 && account.foreign == 0)
             }
-            #expect(account.results > account.sent / 2)
+            #expect(account.results > account.sent / 4)
             record.judge(memoryBefore: memory, seconds: Self.seconds)
             storm.close()
             faults.burst.close()
             try supervisor.waitUntilReady(4, within: 30)
             // One more than before: the connection of who made the faults.
-            try eventually(within: 15, "descriptors are back to \(descriptors)") {
-                Processes.descriptorCount(of: supervisor.pid) <= descriptors + 1
+            do {
+                try eventually(within: 15, "descriptors are back to \(descriptors)") {
+                    Processes.descriptorCount(of: supervisor.pid) <= descriptors + 1
+                }
+            } catch {
+                let open = Processes.descriptors(of: supervisor.pid)
+                throw Failure("\(error): \(open.sorted()); \(try supervisor.status().text)")
             }
             #expect(Processes.zombies(of: supervisor.pid) == [])
             supervisor.process.signal(SIGTERM)
@@ -80,9 +85,10 @@ extension IntegrationTests.Promises {
             var storm = try CallStorm(supervisor, connections: 24, depth: 16) { _ in .init(method: "echo") }
             try storm.run(for: 1)
             storm.close()
-            supervisor.killGuardian()
+            let first = try #require(supervisor.guardian)
+            kill(first, SIGKILL)
             try eventually("there is another guardian") {
-                try supervisor.guardian.map(Processes.isAlive) == true
+                try supervisor.guardian.map { $0 != first } == true
                     && supervisor.client().call("ping")["result"] != nil
             }
             try eventually("they are gone") { try supervisor.status()["connections"] == 1 }

@@ -127,14 +127,23 @@ enum Processes {
         Files.text("/proc/\(pid)/comm").split(separator: "\n").first.map(String.init) ?? ""
     }
 
-    static func descriptorCount(of pid: Int32) -> Int {
-        guard let directory = opendir("/proc/\(pid)/fd") else { return 0 }
+    static func descriptorCount(of pid: Int32) -> Int { self.descriptors(of: pid).count }
+
+    /// What the descriptors of a process are, such as `12 pipe:[4711]`.
+    static func descriptors(of pid: Int32) -> [String] {
+        guard let directory = opendir("/proc/\(pid)/fd") else { return [] }
         defer { closedir(directory) }
-        var count = 0
+        var descriptors: [String] = []
         while let entry = readdir(directory) {
-            if entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) { count += 1 }
+            guard entry.pointee.d_name.0 != CChar(UInt8(ascii: ".")) else { continue }
+            let number = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            var target = [UInt8](repeating: 0, count: 256)
+            let count = readlink("/proc/\(pid)/fd/\(number)", &target, target.count)
+            descriptors.append("\(number) \(String(decoding: target.prefix(max(0, count)), as: UTF8.self))")
         }
-        return count
+        return descriptors
     }
 
     /// Resident memory.

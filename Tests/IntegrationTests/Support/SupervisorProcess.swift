@@ -51,8 +51,14 @@ final class SupervisorProcess {
     var log: String { self.process.errors }
 
     /// nil while there is none.
+    /// Looked for again and again: the kernel's list of children misses some while others come and go.
     var guardian: Int32? {
-        Processes.children(of: self.pid).first { Processes.name($0) == "sv-guardian" }
+        for _ in 0..<100 {
+            let found = Processes.children(of: self.pid).first { Processes.name($0) == "sv-guardian" }
+            if let found { return found }
+            usleep(5000)
+        }
+        return nil
     }
 
     func killGuardian() {
