@@ -50,8 +50,9 @@ final class Guardian {
         }
     }
 
-    /// How long a guardian may take to look for leftovers and end.
-    private static let patience = Nanoseconds.seconds(1)
+    /// How long a guardian may take to look for leftovers and end: milliseconds, but on a machine with thousands
+    /// of processes and no time for this one.
+    private static let patience = Nanoseconds.seconds(10)
 
     /// The end of a graceful stop: lets it kill what fled from its group, and waits until it is gone.
     func finish() {
