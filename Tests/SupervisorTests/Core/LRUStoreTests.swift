@@ -24,18 +24,24 @@ import Testing
 
         var bytes: Int64 { self.entries.reduce(0) { $0 + $1.weight } }
 
-        mutating func get(_ key: [UInt8], _ now: Instant) -> (value: [UInt8], isStale: Bool)? {
+        mutating func get(
+            _ key: [UInt8], _ window: Nanoseconds, _ now: Instant
+        ) -> (value: [UInt8], isStale: Bool)? {
             guard let index = self.entries.firstIndex(where: { $0.key == key }) else {
                 self.counters.misses += 1
                 return nil
             }
-            let entry = self.entries.remove(at: index)
+            let entry = self.entries[index]
             let age = now.duration(since: entry.storedAt)
             if age >= self.limits.timeToLive + self.limits.staleFor {
                 self.counters.expirations += 1
+                self.entries.remove(at: index)
+            }
+            if age >= self.limits.timeToLive + window {
                 self.counters.misses += 1
                 return nil
             }
+            self.entries.remove(at: index)
             self.entries.insert(entry, at: 0)
             let isStale = age >= self.limits.timeToLive
             if isStale { self.counters.staleHits += 1 } else { self.counters.hits += 1 }
@@ -83,10 +89,11 @@ import Testing
             let key = Self.bytes("key \(Int.random(in: 0..<80, using: &random))")
             switch Int.random(in: 0..<100, using: &random) {
             case 0..<45:
+                let window = Bool.random(using: &random) ? limits.staleFor : limits.staleFor / 2
                 let found = key.withUnsafeBytes { key in
-                    store.withValue(for: key, at: now) { (Array($0.value), $0.isStale) }
+                    store.lookUp(key, at: now, staleFor: window).map { (Array($0.value), $0.isStale) }
                 }
-                let expected = model.get(key, now)
+                let expected = model.get(key, window, now)
                 #expect(found?.0 == expected?.value && found?.1 == expected?.isStale)
             case 45..<92:
                 let value = [UInt8](
@@ -102,6 +109,8 @@ import Testing
                 model.entries.removeAll { $0.key == key }
             case 97:
                 let dead = Int.random(in: 0..<3, using: &random)
+                let count = store.count { $0 == dead }
+                #expect(count == model.entries.count { $0.tag == dead })
                 while !store.sweep(7, where: { $0 == dead }) {}
                 model.entries.removeAll { $0.tag == dead }
             case 98:
@@ -160,7 +169,7 @@ import Testing
         let now = Instant(nanoseconds: 0)
         let isKept = store.put(empty, empty, tag: 0, at: now)
         #expect(isKept)
-        let length = store.withValue(for: empty, at: now) { $0.value.count }
+        let length = store.lookUp(empty, at: now, staleFor: 0)?.value.count
         #expect(length == 0)
         store._checkInvariants()
     }
@@ -175,7 +184,7 @@ import Testing
         store._checkInvariants()
         for number in 0..<100_000 {
             let found = withUnsafeBytes(of: number) { key in
-                store.withValue(for: key, at: now) { $0.value.loadUnaligned(as: Int.self) }
+                store.lookUp(key, at: now, staleFor: 0)?.value.loadUnaligned(as: Int.self)
             }
             #expect(found == number)
         }

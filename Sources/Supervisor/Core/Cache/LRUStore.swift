@@ -92,30 +92,33 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
 
     /// What a look-up finds.
     struct Found {
-        /// Good until the look-up returns.
+        /// Good until the store is changed.
         let value: UnsafeRawBufferPointer
         /// Since it was stored.
         let age: Nanoseconds
-        /// Past its time to live; within the stale window, or there would be nothing.
+        /// Past its time to live.
         let isStale: Bool
     }
 
     /// Looks a key up; what is found is the most recently used from now on.
     ///
-    /// - Parameter body: must not touch the store.
+    /// - Parameter window: how long past its time to live an entry still counts as found; at most
+    ///   `limits.staleFor`, which is how long it is kept.
     /// - Returns: nil when there is nothing; an entry past all its time is dropped.
-    mutating func withValue<Result>(
-        for key: UnsafeRawBufferPointer, at now: Instant, _ body: (Found) -> Result
-    ) -> Result? {
+    mutating func lookUp(
+        _ key: UnsafeRawBufferPointer, at now: Instant, staleFor window: Nanoseconds
+    ) -> Found? {
         guard let index = self.find(key, Self.hash(key)) else {
             self.counters.misses += 1
             return nil
         }
         let age = now.duration(since: self[index].storedAt)
-        guard age < self.limits.timeToLive + self.limits.staleFor else {
-            self.counters.expirations += 1
+        guard age < self.limits.timeToLive + window else {
             self.counters.misses += 1
-            self.drop(index)
+            if age >= self.limits.timeToLive + self.limits.staleFor {
+                self.counters.expirations += 1
+                self.drop(index)
+            }
             return nil
         }
         let isStale = age >= self.limits.timeToLive
@@ -125,10 +128,8 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         let node = self[index]
         let all = UnsafeRawBufferPointer(
             start: node.bytes, count: Int(node.keyCount) + Int(node.valueCount))
-        return body(
-            Found(
-                value: UnsafeRawBufferPointer(rebasing: all[Int(node.keyCount)...]), age: age,
-                isStale: isStale))
+        return Found(
+            value: UnsafeRawBufferPointer(rebasing: all[Int(node.keyCount)...]), age: age, isStale: isStale)
     }
 
     // MARK: Change
@@ -349,6 +350,14 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     }
 
     // MARK: Checks
+
+    /// The entries of some tags. O(entries ever held at once): milliseconds for a million.
+    func count(where isMeant: (Tag) -> Bool) -> Int {
+        (0..<self.nodesMade).count { index in
+            let node = self[UInt32(index)]
+            return node.bytes != nil && isMeant(node.tag)
+        }
+    }
 
     /// The keys, the most recently used first. O(entries), for tests.
     var keys: [[UInt8]] {
