@@ -114,6 +114,7 @@ import Testing
         ("{limits: {bytes_per_connection: '2MiB', bytes_in_all: '1MiB'}}", "limits.bytes_in_all"),
         ("{socket: {path: '/s'}, control_socket: {path: '/s'}}", "control_socket.path"),
         ("{pools: [{name: 'a'}, {name: 'a'}]}", "pools[1].name"),
+        ("{cache: {cacheable_methods: ['a', 'rag.stream']}}", "cache.cacheable_methods"),
     ])
     func refusesValuesThatContradictEachOther(text: String, path: String) {
         let (_, errors) = ConfigurationLoader.load("f") { _ in .success(Array(text.utf8)) }

@@ -200,6 +200,9 @@ extension Configuration.Cache {
         object.read("embedding_cache_ttl", into: &self.embeddingCacheTTL, .duration())
         object.read("embedding_cache_file", into: &self.embeddingCacheFile, .text)
         object.read("cacheable_methods", into: &self.cacheableMethods, .list(of: .text))
+        if let name = self.cacheableMethods.first(where: MethodTable.uncacheable.contains) {
+            object.report("cacheable_methods", "\(name) is never cached")
+        }
         object.read("shared_models", into: &self.sharedModels, .list(of: .text))
         object.readOrOff("stale_while_revalidate", into: &self.staleWhileRevalidate, .duration())
         object.readOrOff("stale_if_error", into: &self.staleIfError, .duration())

@@ -79,6 +79,16 @@ enum Guard: String, CaseIterable, Sendable {
     case ejectedShare
     /// P15: a worker's fault counts as 5 s, so that failing fast does not attract calls.
     case slowFaults
+    /// P14: nothing that was stored or begun before a clear, another epoch or a rollout is served after it.
+    case generation
+    /// P14: equal calls in flight share one call to a worker.
+    case singleFlight
+    /// P14: a call that nobody waits for any more is taken back from the worker.
+    case flightBound
+    /// P14: when the worker of a shared call dies, one of those who wait leads, once.
+    case takeover
+    /// P14: what a worker of another epoch than the pool's answers is neither stored nor joined.
+    case workerEpoch
 }
 
 extension SupervisorCore {

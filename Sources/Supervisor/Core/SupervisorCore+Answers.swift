@@ -14,7 +14,7 @@ extension SupervisorCore {
         let requestID = requestID ?? self.makeRequestID()
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
-        self.prepareTail(metadata: wantsMetadata ? Self.metadata(ofUnsent: requestID) : nil)
+        self.prepareTail(metadata: wantsMetadata ? Self.metadata(ofUnsent: requestID, .bypass) : nil)
         let payload = error.value(requestID: requestID).bytes
         payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
     }
@@ -28,11 +28,31 @@ extension SupervisorCore {
         MessageWriter.appendResultHead(id: id, to: &self.head)
         if incoming.wantsMetadata {
             let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
-            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID))
+            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, .bypass))
         } else {
             self.prepareTail(metadata: nil)
         }
         result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
+    }
+
+    /// Answers a call by a stored response.
+    mutating func answer(
+        _ incoming: IncomingRequest, stored found: ResponseCache.Store.Found,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard let id = incoming.id else { return }
+        if self.hasNoRoom(for: found.value.count, incoming.caller, effects) {
+            return self.refuse(incoming, self.slowConsumer(found.value.count), &effects)
+        }
+        self.head.removeAll(keepingCapacity: true)
+        MessageWriter.appendResultHead(id: id, to: &self.head)
+        if incoming.wantsMetadata {
+            let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
+            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, CacheUse(found)))
+        } else {
+            self.prepareTail(metadata: nil)
+        }
+        self.write(found.value, to: incoming.caller, onOneLine: true, &effects)
     }
 
     private mutating func makeRequestID() -> String {
@@ -44,11 +64,10 @@ extension SupervisorCore {
     }
 
     /// What the caller of a call learns that went to no worker.
-    private static func metadata(ofUnsent requestID: String) -> JSONValue {
-        [
-            "request_id": .string(requestID), "worker_id": .null, "cache": "bypass", "attempts": 0,
-            "queue_time_ms": 0, "processing_time_ms": 0,
-        ]
+    private static func metadata(ofUnsent requestID: String, _ use: CacheUse) -> JSONValue {
+        .object(
+            [.init("request_id", .string(requestID)), .init("worker_id", .null)] + use.members
+                + [.init("attempts", 0), .init("queue_time_ms", 0), .init("processing_time_ms", 0)])
     }
 
     private mutating func prepareTail(metadata: JSONValue?) {
@@ -75,6 +94,9 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         guard case .client(let connection, let batch) = self.requests[request].origin else { return }
+        if let found = self.oldResponse(for: request, insteadOf: outcome) {
+            return self.answer(request, .result(found.value), by: nil, &effects)
+        }
         let caller = Caller(connection: connection, batch: batch)
         switch outcome {
         case .result(let bytes), .workerError(let bytes):
@@ -118,16 +140,22 @@ extension SupervisorCore {
 
     /// What the caller learns of its call, when it sent metadata of its own.
     private func metadata(of request: RequestToken, by worker: WorkerToken?) -> JSONValue {
-        let call = self.requests[request]
-        let sentAt = call.attempts > 0 ? call.dispatchedAt : self.now
-        return [
-            "request_id": .string(call.requestIDText),
-            "worker_id": worker.map { .string(self.workers[$0].id) } ?? .null,
-            "cache": "bypass",
-            "attempts": .integer(call.attempts),
-            "queue_time_ms": .double(sentAt.duration(since: call.arrivedAt).inMilliseconds),
-            "processing_time_ms": .double(self.now.duration(since: sentAt).inMilliseconds),
-        ]
+        let own = self.requests[request]
+        var call = own
+        if case .waiting(let flight) = own.state {
+            call = self.requests[self.requests.flights[flight].call]
+        }
+        // A call that was joined when it had been sent already was never queued.
+        let sentAt = call.attempts > 0 ? max(call.dispatchedAt, own.arrivedAt) : self.now
+        return .object(
+            [
+                .init("request_id", .string(own.requestIDText)),
+                .init("worker_id", worker.map { .string(self.workers[$0].id) } ?? .null),
+            ] + own.cacheUse.members + [
+                .init("attempts", .integer(call.attempts)),
+                .init("queue_time_ms", .double(sentAt.duration(since: own.arrivedAt).inMilliseconds)),
+                .init("processing_time_ms", .double(self.now.duration(since: sentAt).inMilliseconds)),
+            ])
     }
 
     private func hasNoRoom(for bytes: Int, _ caller: Caller, _ effects: some SupervisorEffects) -> Bool {
@@ -193,6 +221,10 @@ extension SupervisorCore {
     /// A deadline in the request table has come.
     mutating func requestIsDue(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
         switch (self.requests[request].state, self.requests[request].origin) {
+        case (.waiting(let flight), _):
+            self.waiterIsDue(request, flight, &effects)
+        case (_, .flight(let flight, _)):
+            self.refreshIsDue(flight, &effects)
         case (.queued, _):
             let isLate = self.requests[request].deadline <= self.now
             self.end(
@@ -213,10 +245,23 @@ extension SupervisorCore {
         }
     }
 
-    /// Answers a queued call and forgets it.
-    mutating func end(_ request: RequestToken, _ outcome: Outcome, _ effects: inout some SupervisorEffects) {
+    /// Answers a call that no worker has, or one that waits for a flight, and forgets it.
+    mutating func end(
+        _ request: RequestToken, _ outcome: Outcome, by worker: WorkerToken? = nil,
+        _ effects: inout some SupervisorEffects
+    ) {
+        let state = self.requests[request].state
+        self.finish(request, outcome, by: worker, &effects)
+        if case .waiting(let flight) = state { self.waiterLeft(flight, &effects) }
+    }
+
+    /// Answers a call and forgets it; if it waits for a flight, the caller of this sees to that.
+    mutating func finish(
+        _ request: RequestToken, _ outcome: Outcome, by worker: WorkerToken?,
+        _ effects: inout some SupervisorEffects
+    ) {
         let connection = self.requests[request].connection
-        self.answer(request, outcome, by: nil, &effects)
+        self.answer(request, outcome, by: worker, &effects)
         self.requests.remove(request)
         if let connection { self.closeIfDone(connection, &effects) }
     }
@@ -273,6 +318,9 @@ extension SupervisorCore {
     mutating func withdraw(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
         switch self.requests[request].state {
         case .queued, .none: self.requests.remove(request)
+        case .waiting(let flight):
+            self.requests.remove(request)
+            self.waiterLeft(flight, &effects)
         case .inFlight: self.abandon(request, answering: nil, &effects)
         case .abandoned: preconditionFailure("withdrawn while \(self.requests[request].state)")
         }
@@ -295,7 +343,7 @@ extension SupervisorCore {
         guard let call else { return }
         let error = RPCError(.requestCancelled, reason: "cancelled", "Request cancelled")
         switch self.requests[call].state {
-        case .queued, .none:
+        case .queued, .none, .waiting:
             guard self.holds(.cancelQueued) else { return }
             self.end(call, .failure(error), &effects)
         case .inFlight: self.abandon(call, answering: error, &effects)
@@ -312,7 +360,7 @@ extension SupervisorCore {
                 self.requests[request].method, in: self.requests[request].pool))
     }
 
-    private func queueTimeout(_ request: RequestToken) -> RPCError {
+    func queueTimeout(_ request: RequestToken) -> RPCError {
         let pool = self.requests[request].pool
         let waited = self.now.duration(since: self.requests[request].arrivedAt)
         return RPCError(

@@ -289,7 +289,7 @@ extension SupervisorCore {
         case .status:
             let isOperator = self.connections[incoming.caller.connection].isOperator
             self.answer(incoming, result: self.status(forOperator: isOperator, &effects), &effects)
-        case .restart, .reload, .drain, .scale, .stop:
+        case .restart, .reload, .drain, .scale, .stop, .clearCache:
             self.answerOperator(method, incoming, metadata, &effects)
         }
     }

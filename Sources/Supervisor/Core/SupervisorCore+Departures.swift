@@ -51,6 +51,7 @@ extension SupervisorCore {
         _ action: WorkerLife.Action, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
         let grace = self.configuration.timeouts.termGrace
+        if action != .none { self.reviewEpoch(of: self.workers[worker].pool, &effects) }
         switch action {
         case .none: break
         case .becomeReady: self.becameReady(worker, &effects)

@@ -16,28 +16,53 @@ extension SupervisorCore {
         if let error = self.poisonRefusal(incoming, pool: pool) {
             return self.refuse(incoming, error, &effects)
         }
+        let plan = self.planCaching(incoming, metadata, method, pool)
+        guard !self.answerFromCache(plan, incoming, metadata, method, pool, &effects) else { return }
         guard !self.pools[pool].isHopeless else {
-            return self.refuse(incoming, self.noHealthyWorker(pool, incoming.caller.connection), &effects)
+            let error = self.noHealthyWorker(pool, incoming.caller.connection)
+            return self.refuse(incoming, error, plan, &effects)
         }
-        // Where nobody waits and a slot is free, a call need not queue.
-        let queueIsEmpty = self.requests.queued(in: pool) == 0
-        let worker =
-            queueIsEmpty
-            ? self.chooseWorker(in: pool, avoiding: nil, isNotification: incoming.id == nil, &effects) : nil
-        guard self.requests.count < RequestTable.maximumCount, worker != nil || self.hasRoom(in: pool) else {
-            return self.refuse(incoming, self.overloaded(pool), &effects)
+        let worker = self.idleWorker(in: pool, isNotification: incoming.id == nil, &effects)
+        guard self.hasRoom(in: pool, with: worker) else {
+            return self.refuse(incoming, self.overloaded(pool), plan, &effects)
         }
-        let request = self.register(
-            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method))
-        if let worker { return self.send(request, to: worker, &effects) }
-        self.requests.enqueue(request)
-        self.requests.setDeadline(request, to: self.queueDeadline(of: request))
-        if !queueIsEmpty { self.dispatch(pool, &effects) }
+        let call =
+            plan == .bypass
+            ? self.register(
+                incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method))
+            : self.lead(plan, incoming, metadata, method, pool)
+        self.start(call, on: worker, &effects)
     }
 
-    /// Calls of all priorities are counted together, and the newcomer is refused whatever its own.
-    private func hasRoom(in pool: Int) -> Bool {
-        self.requests.queued(in: pool) < self.configuration.loadBalancer.queueSize || !self.holds(.queueBound)
+    /// Where nobody waits and a slot is free, a call need not queue.
+    mutating func idleWorker(
+        in pool: Int, isNotification: Bool, _ effects: inout some SupervisorEffects
+    ) -> WorkerToken? {
+        guard self.requests.queued(in: pool) == 0 else { return nil }
+        return self.chooseWorker(in: pool, avoiding: nil, isNotification: isNotification, &effects)
+    }
+
+    /// Whether a call can be taken in. Calls of all priorities are counted together, and the newcomer is refused
+    /// whatever its own.
+    ///
+    /// - Parameter worker: the one that it would go to at once.
+    func hasRoom(in pool: Int, with worker: WorkerToken?) -> Bool {
+        // A flight takes two places.
+        guard self.requests.count + 1 < RequestTable.maximumCount else { return false }
+        return worker != nil || self.requests.queued(in: pool) < self.configuration.loadBalancer.queueSize
+            || !self.holds(.queueBound)
+    }
+
+    /// Sends a call that is in no list, or puts it into the queue.
+    mutating func start(
+        _ call: RequestToken, on worker: WorkerToken?, _ effects: inout some SupervisorEffects
+    ) {
+        if let worker { return self.send(call, to: worker, &effects) }
+        let pool = self.requests[call].pool
+        let othersWait = self.requests.queued(in: pool) > 0
+        self.requests.enqueue(call)
+        self.startClocks(of: call)
+        if othersWait { self.dispatch(pool, &effects) }
     }
 
     func reasonNotToAccept(_ incoming: IncomingRequest) -> RPCError? {
@@ -53,11 +78,13 @@ extension SupervisorCore {
 
     /// Takes a request into the table.
     ///
-    /// - Parameter timeout: how long it may take unless its caller says otherwise; what the caller says is cut at
-    ///   `timeouts.max`, or at this where it is more.
+    /// - Parameters:
+    ///   - timeout: how long it may take unless its caller says otherwise; what the caller says is cut at
+    ///     `timeouts.max`, or at this where it is more.
+    ///   - isWaiter: it will wait for the call of a flight, which has the params.
     mutating func register(
         _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, pool: Int,
-        timeout standard: Nanoseconds
+        timeout standard: Nanoseconds, isWaiter: Bool = false
     ) -> RequestToken {
         let most = max(standard, self.configuration.timeouts.max)
         var timeout = standard
@@ -83,7 +110,7 @@ extension SupervisorCore {
                 : .client(incoming.caller.connection, batch: incoming.caller.batch)
             request.setBytes(
                 id: incoming.id ?? empty, method: incoming.slice(incoming.envelope.method),
-                params: incoming.params ?? empty,
+                params: isWaiter ? empty : incoming.params ?? empty,
                 requestID: { output in
                     if let range = metadata.requestID {
                         output.append(contentsOf: incoming.slice(range))
@@ -94,11 +121,21 @@ extension SupervisorCore {
         }
     }
 
-    /// A call waits no longer than `queue_timeout` (0: than its own deadline).
-    func queueDeadline(of request: RequestToken) -> Instant {
+    /// When a call that begins to wait in a queue now has waited for `queue_timeout` (0: no limit).
+    var queueLimit: Instant {
         let patience = self.configuration.loadBalancer.queueTimeout
-        let deadline = self.requests[request].deadline
-        return patience == 0 ? deadline : min(deadline, self.now.advanced(by: patience))
+        return patience == 0 ? .distantFuture : self.now.advanced(by: patience)
+    }
+
+    /// A call has been queued, or sent: from now on it may wait, or take, so long. Of a flight's call each of those
+    /// who wait for it has a deadline of its own.
+    mutating func startClocks(of call: RequestToken) {
+        let limit = self.requests[call].state == .queued ? self.queueLimit : .distantFuture
+        if let flight = self.requests[call].flight {
+            self.requests.setWaiterDeadlines(flight, notAfter: limit)
+            guard self.requests.flights[flight].isRefresh else { return }
+        }
+        self.requests.setDeadline(call, to: min(self.requests[call].deadline, limit))
     }
 
     /// Sends queued calls to workers while there are both, in the order of the queue.
@@ -109,7 +146,7 @@ extension SupervisorCore {
         while let request = self.requests.next(in: pool, at: self.now, unsuitable: unsuitable) {
             // What happens late in a tick may come here before the deadlines that have passed meanwhile.
             guard self.requests[request].deadline > self.now else {
-                self.end(request, .failure(self.timedOut(request)), &effects)
+                self.expire(request, &effects)
                 continue
             }
             let avoided = self.requests[request].avoided
@@ -139,6 +176,7 @@ extension SupervisorCore {
         _ request: RequestToken, to worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
         let isNotification = self.requests[request].isNotification
+        self.noteSending(request, to: worker)
         let left = self.requests[request].deadline.duration(since: self.now)
         let number = isNotification ? nil : RequestTable.number(of: request)
         effects.send(to: worker) { output in
@@ -162,6 +200,6 @@ extension SupervisorCore {
         self.requests.assign(request, to: worker, now: self.now)
         self.noteTraffic()
         self.workers[worker].ejection.sent(request)
-        self.requests.setDeadline(request, to: self.requests[request].deadline)
+        self.startClocks(of: request)
     }
 }

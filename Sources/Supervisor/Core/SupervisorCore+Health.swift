@@ -124,8 +124,11 @@ extension SupervisorCore {
         let pool = self.workers[worker].pool
         let isNew = self.workers[worker].readyAt == nil || self.workers[worker].capabilities != capabilities
         guard isNew else { return }
+        let epoch = self.workers[worker].epoch
         self.workers[worker].adopt(capabilities, cap: self.pools[pool].configuration.maxConcurrency)
         self.methods.declareIdempotent(capabilities.idempotent, in: pool)
+        self.methods.declareCacheable(capabilities.cacheable, in: pool)
+        if self.workers[worker].epoch != epoch { self.epochChanged(worker, &effects) }
         if self.pools[pool].configuration.techniques == nil {
             self.pools[pool].techniques = capabilities.techniques
             self.noteTechniques()

@@ -1,6 +1,7 @@
 import Protocol
 
-/// What operators ask of the supervisor itself: `supervisor.restart`, `.drain`, `.scale`, `.reload`, `.stop`.
+/// What operators ask of the supervisor itself: `supervisor.restart`, `.drain`, `.scale`, `.reload`, `.stop`, and
+/// `cache.clear`.
 extension SupervisorCore {
     /// One of these methods, from whoever may call it.
     mutating func answerOperator(
@@ -19,6 +20,7 @@ extension SupervisorCore {
             case .drain: try self.drain(&params, incoming, &effects)
             case .scale: try self.scale(&params, incoming, &effects)
             case .stop: try self.stop(&params, incoming, &effects)
+            case .clearCache: try self.clearCache(&params, incoming, &effects)
             case .ping, .status, .cancelRequest, .cancelled:
                 preconditionFailure("\(method) is not for operators only")
             }
@@ -43,7 +45,7 @@ extension SupervisorCore {
         self.refuse(incoming, error, &effects)
     }
 
-    private func origin(of incoming: IncomingRequest) -> String {
+    func origin(of incoming: IncomingRequest) -> String {
         "\(incoming.methodText) by pid \(self.connections[incoming.caller.connection].peer.pid)"
     }
 
@@ -232,7 +234,7 @@ extension SupervisorCore {
 }
 
 /// The params of an operator's method: an object, of which every member has to be known.
-private struct OperatorParams {
+struct OperatorParams {
     private var members: [JSONValue.Member] = []
     private var asked: [String] = []
 

@@ -10,9 +10,7 @@ extension SupervisorCore {
     /// no neighbour can be to blame. (A method that may not be sent twice is never in flight at two deaths.)
     mutating func notePoison(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
         let call = self.requests[request]
-        guard call.deaths.count >= 2, call.deaths.wasAlone, self.holds(.poison),
-            let connection = call.connection
-        else { return }
+        guard call.deaths.count >= 2, call.deaths.wasAlone, self.holds(.poison) else { return }
         let name = call.bytes.withUnsafeBytes { JSONScanner.unescapedUTF8($0, call.methodName) }
         guard !name.withUnsafeBytes(Self.isForEveryWorker) else { return }
         let fingerprint = call.bytes.withUnsafeBytes { bytes in
@@ -20,16 +18,20 @@ extension SupervisorCore {
                 self.fingerprint(call.pool, $0, UnsafeRawBufferPointer(rebasing: bytes[call.params]))
             }
         }
-        let peer = self.connections[connection].peer
-        self.poison.insert(fingerprint, of: peer.uid, at: self.now)
-        effects.log(
-            .error, "request.poisoned",
-            [
-                "method": .string(Excerpt.escaped(String(decoding: name, as: UTF8.self))),
-                "pool": .string(self.pools[call.pool].configuration.name),
-                "request_id": .string(call.requestIDText), "peer_uid": .integer(peer.uid),
-                "for_ms": .integer(PoisonList.term / .milliseconds(1)),
-            ])
+        for caller in self.callers(of: request) {
+            guard let connection = self.requests[caller].connection else { continue }
+            let peer = self.connections[connection].peer
+            guard !self.poison.contains(fingerprint, of: peer.uid) else { continue }
+            self.poison.insert(fingerprint, of: peer.uid, at: self.now)
+            effects.log(
+                .error, "request.poisoned",
+                [
+                    "method": .string(Excerpt.escaped(String(decoding: name, as: UTF8.self))),
+                    "pool": .string(self.pools[call.pool].configuration.name),
+                    "request_id": .string(call.requestIDText), "peer_uid": .integer(peer.uid),
+                    "for_ms": .integer(PoisonList.term / .milliseconds(1)),
+                ])
+        }
     }
 
     /// Why a request is refused that has cost two workers their lives; nil for every other.

@@ -62,6 +62,7 @@ extension SupervisorCore {
         self.configuration = self.configuration.adopting(
             configuration, connections: self.identity.connectionLimit)
         self.methods.configure(self.configuration)
+        self.responses.configure(self.configuration.cache)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
             if let sizes { self.pools[pool].setSize(sizes[pool]) }

@@ -62,7 +62,7 @@ extension SupervisorCore {
             return assigned == worker || !self.holds(.replyOfItsWorker) ? request : nil
         case (.none, .healthCheck(let asked)):
             return asked == worker ? request : nil
-        case (.queued, _), (.none, _):
+        case (.queued, _), (.none, _), (.waiting, _):
             return nil
         }
     }
@@ -80,10 +80,16 @@ extension SupervisorCore {
             self.slotCameFree(worker, &effects)
         case .inFlight:
             self.noteAnswered(request, outcome, worker, &effects)
-            self.answer(request, outcome, by: worker, &effects)
-            self.release(request, worker, &effects)
-        case .queued:
-            preconditionFailure("a queued call was answered")
+            if self.gaveUpEarly(request, outcome) {
+                self.requests.enqueue(request)
+                self.startClocks(of: request)
+                self.slotCameFree(worker, &effects)
+            } else {
+                self.conclude(request, outcome, by: worker, &effects)
+                self.release(request, worker, &effects)
+            }
+        case .queued, .waiting:
+            preconditionFailure("\(self.requests[request].state), and answered")
         }
     }
 
@@ -128,7 +134,7 @@ extension SupervisorCore {
     }
 
     /// What an answer says of the worker that gave it.
-    private enum Verdict {
+    enum Verdict {
         case success
         /// An error that may well be the caller's: the worker works, but how fast is not to be learned from it.
         case refusal
@@ -136,7 +142,7 @@ extension SupervisorCore {
         case fault
     }
 
-    private static func verdict(_ outcome: Outcome) -> Verdict {
+    static func verdict(_ outcome: Outcome) -> Verdict {
         switch outcome {
         case .result: return .success
         case .failure: return .refusal
@@ -180,11 +186,11 @@ extension SupervisorCore {
                     .serializationError, reason: reason.rawValue,
                     "The worker's reply is not a JSON-RPC response, or too large",
                     recovery: .retryRequest)
-                self.answer(request, .failure(error), by: worker, &effects)
+                self.conclude(request, .failure(error), by: worker, &effects)
                 self.release(request, worker, &effects)
             }
-        case .queued:
-            preconditionFailure("a queued call was answered")
+        case .queued, .waiting:
+            preconditionFailure("\(self.requests[request].state), and answered")
         }
     }
 
@@ -218,7 +224,9 @@ extension SupervisorCore {
         _ notification: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
         _ effects: inout some SupervisorEffects
     ) {
-        guard Self.isCapabilities(line[notification.method]), let params = notification.params,
+        let method = line[notification.method]
+        if method.elementsEqual("stream_chunk".utf8) { self.noteChunk(notification, line, worker) }
+        guard method.elementsEqual("worker.capabilities".utf8), let params = notification.params,
             let value = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: line[params]))
         else {
             effects.log(
@@ -232,8 +240,17 @@ extension SupervisorCore {
         self.dispatch(self.workers[worker].pool, &effects)
     }
 
-    private static func isCapabilities(_ method: Slice<UnsafeRawBufferPointer>) -> Bool {
-        method.elementsEqual("worker.capabilities".utf8)
+    /// A call that is answered in chunks is nothing that others can share.
+    private mutating func noteChunk(
+        _ notification: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken
+    ) {
+        guard let params = notification.params,
+            let id = ParamsReader.value("request_id", in: UnsafeRawBufferPointer(rebasing: line[params])),
+            let number = UInt64(String(decoding: id, as: UTF8.self)),
+            let call = self.call(number, on: worker),
+            let flight = self.requests[call].flight
+        else { return }
+        self.requests.closeFlight(flight)
     }
 
     /// A line that is no message: survived, counted, logged; a flood costs the worker its place.

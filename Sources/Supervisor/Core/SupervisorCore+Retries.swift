@@ -27,7 +27,7 @@ extension SupervisorCore {
                 } else {
                     self.fail(request, of: worker, exit, &effects)
                 }
-            case .queued, .none:
+            case .queued, .none, .waiting:
                 preconditionFailure("\(self.requests[request].state) on a worker")
             }
         }
@@ -37,12 +37,17 @@ extension SupervisorCore {
         _ request: RequestToken, of worker: WorkerToken, _ exit: LastExit,
         _ effects: inout some SupervisorEffects
     ) {
-        let connection = self.requests[request].connection
-        if self.holds(.answerOnDeath) {
-            self.answer(request, .failure(self.crashed(worker, exit, request)), by: worker, &effects)
+        guard self.holds(.answerOnDeath) else { return self.requests.remove(request) }
+        guard let flight = self.requests[request].flight else {
+            let error = self.crashed(worker, exit, request, for: request)
+            return self.finish(request, .failure(error), by: worker, &effects)
         }
+        while let waiter = self.requests.firstWaiter(for: flight) {
+            let error = self.crashed(worker, exit, request, for: waiter)
+            self.finish(waiter, .failure(error), by: worker, &effects)
+        }
+        self.requests.endFlight(flight)
         self.requests.remove(request)
-        if let connection { self.closeIfDone(connection, &effects) }
     }
 
     /// Calls that may be retries at once, so that a pool that is dying is not beaten further: a share of the
@@ -53,15 +58,24 @@ extension SupervisorCore {
     }
 
     /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
-    /// configured, never after two deaths, before the deadline, and within the budget.
+    /// configured, never after two deaths, before the deadline, and within the budget. Of those who share a call
+    /// all but the one that began it have had no attempt yet: one of them leads the second, which is no retry of
+    /// theirs, whatever the method.
     func mayRetry(_ request: RequestToken, budget: Int) -> Bool {
         let call = self.requests[request]
         // While the supervisor drains nothing is started any more: only a worker that is there can help.
-        guard self.phase == .running || self.hasReadyWorker(call.pool),
-            self.methods.isIdempotent(call.method, in: call.pool) || !self.holds(.retryIdempotentOnly),
-            call.deadline > self.now,
+        guard self.phase == .running || self.hasReadyWorker(call.pool), call.deadline > self.now,
             !self.pools[call.pool].isHopeless
         else { return false }
+        if let flight = call.flight {
+            let waiters = self.requests.flights[flight].waiters.count
+            if waiters == 0 { return false }
+            if waiters > 1, call.attempts < 2, call.deaths.count < 2, self.holds(.takeover) { return true }
+        }
+        guard self.methods.isIdempotent(call.method, in: call.pool) || !self.holds(.retryIdempotentOnly)
+        else {
+            return false
+        }
         let isFirst = call.attempts < self.configuration.retry.maxAttempts && call.deaths.count < 2
         return (isFirst || !self.holds(.retryOnce))
             && (self.requests.retriesOpen < budget || !self.holds(.retryBudget))
@@ -73,10 +87,13 @@ extension SupervisorCore {
 
     mutating func requeue(_ request: RequestToken, avoiding worker: WorkerToken) {
         self.requests.requeue(request, avoiding: worker)
-        self.requests.setDeadline(request, to: self.queueDeadline(of: request))
+        self.startClocks(of: request)
     }
 
-    private func crashed(_ worker: WorkerToken, _ exit: LastExit, _ request: RequestToken) -> RPCError {
+    /// - Parameter caller: the request of the one who is told.
+    private func crashed(
+        _ worker: WorkerToken, _ exit: LastExit, _ request: RequestToken, for caller: RequestToken
+    ) -> RPCError {
         let process = self.workers[worker]
         var details: [JSONValue.Member] = [
             .init("exit_code", .null), .init("signal", .null),
@@ -88,7 +105,7 @@ extension SupervisorCore {
         case .signaled(let number): details[1].value = .string(SignalName.text(number))
         case nil: break
         }
-        if let connection = self.requests[request].connection, self.connections[connection].isOperator {
+        if let connection = self.requests[caller].connection, self.connections[connection].isOperator {
             details.append(.init("stderr_tail", .string(exit.stderrTail)))
         }
         let isTornDown = process.life.departure == .overrun

@@ -43,6 +43,7 @@ extension SupervisorCore {
         self.rollouts[0].hasBegun = true
         if self.rollouts[0].kind == .reload, !self.readConfiguration(&effects) { return false }
         self.forgetPoison()
+        if self.rollouts[0].isOfAll { self.beginCohorts() }
         self.rollouts[0].remaining = self.places(of: self.rollouts[0].kind).reversed()
         effects.log(
             .info, "rollout.begun",
@@ -105,6 +106,7 @@ extension SupervisorCore {
         if let previous = rollout.previous {
             self.apply(previous.configuration, sizes: previous.sizes, &effects)
         }
+        if rollout.isOfAll { self.mergeCohorts() }
         let pool = self.pools[place.pool].configuration.name
         let failure =
             exit.reason == DepartureReason.startTimeout.rawValue

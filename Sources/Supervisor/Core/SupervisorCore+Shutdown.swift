@@ -66,9 +66,14 @@ extension SupervisorCore {
 
     /// Every caller that still waits is told that it will not be served.
     private mutating func answerAll(_ effects: inout some SupervisorEffects) {
-        for request in self.requests.all {
+        // With the last of those who wait for a flight its call goes, too.
+        for request in self.requests.all where self.requests.contains(request) {
+            if let flight = self.requests[request].flight { self.dropRefresh(flight, &effects) }
+        }
+        for request in self.requests.all where self.requests.contains(request) {
             switch self.requests[request].state {
-            case .queued: self.end(request, .failure(self.shuttingDown), &effects)
+            case _ where self.requests[request].flight != nil: break
+            case .queued, .waiting: self.end(request, .failure(self.shuttingDown), &effects)
             case .inFlight: self.abandon(request, answering: self.shuttingDown, &effects)
             case .abandoned, .none: break
             }
@@ -94,7 +99,9 @@ extension SupervisorCore {
     private var hasOpenCalls: Bool {
         self.requests.all.contains {
             switch self.requests[$0].state {
-            case .queued, .inFlight: true
+            // That of a flight is open as long as somebody waits for it.
+            case .queued, .inFlight: self.requests[$0].flight == nil
+            case .waiting: true
             case .abandoned, .none: false
             }
         }

@@ -28,7 +28,7 @@ extension SupervisorCore {
             "socket": .string(self.identity.socketPath),
             "connections": .integer(self.connections.count),
             "pools": .array(pools),
-            "cache": ["embedding": unused, "response": unused],
+            "cache": ["embedding": unused, "response": self.responses.figures],
         ]
     }
 

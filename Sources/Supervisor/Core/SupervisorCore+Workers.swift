@@ -44,6 +44,7 @@ extension SupervisorCore {
         let id = self.makeWorkerID()
         let worker = self.workers.insert(
             WorkerProcess(pool: pool, slot: slot, role: role, id: id, startedAt: self.now))
+        self.workers[worker].cohort = self.pools[pool].cohort
         effects.spawn(
             SpawnRequest(
                 worker: worker, pool: pool, role: role, workerID: id,
@@ -158,6 +159,7 @@ extension SupervisorCore {
             self.leftExchange(worker, of: process.pool, exit, &effects)
             self.noteReplacementDied(process, exit, &effects)
             self.hastenTries(process.pool)
+            self.reviewEpoch(of: process.pool, &effects)
         }
         self.dispatch(process.pool, &effects)
     }
@@ -228,8 +230,11 @@ extension SupervisorCore {
     private mutating func refuseQueueIfHopeless(_ pool: Int, _ effects: inout some SupervisorEffects) {
         guard self.pools[pool].isHopeless else { return }
         for request in self.requests.requests(queuedIn: pool) {
-            let error = self.noHealthyWorker(pool, self.requests[request].connection)
-            self.end(request, .failure(error), &effects)
+            for caller in self.callers(of: request) {
+                let error = self.noHealthyWorker(pool, self.requests[caller].connection)
+                self.end(caller, .failure(error), &effects)
+            }
+            self.dropRefresh(request, &effects)
         }
     }
 
@@ -247,7 +252,10 @@ extension SupervisorCore {
         // However it ended: no worker will be started.
         guard self.phase == .running else {
             for request in self.requests.requests(queuedIn: pool) {
-                self.end(request, .failure(self.shuttingDown), &effects)
+                for caller in self.callers(of: request) {
+                    self.end(caller, .failure(self.shuttingDown), &effects)
+                }
+                self.dropRefresh(request, &effects)
             }
             return
         }

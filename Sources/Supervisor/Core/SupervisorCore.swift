@@ -48,6 +48,7 @@ struct SupervisorCore: ~Copyable {
     var workers = SlotMap<WorkerProcess>()
     var timers = DeadlineQueue()
     var poison = PoisonList()
+    var responses: ResponseCache
     /// The first one is under way, the others wait for it.
     var rollouts: [Rollout] = []
     /// Why the last rollout was aborted, until one succeeds.
@@ -84,7 +85,9 @@ struct SupervisorCore: ~Copyable {
         self.random = SeededGenerator(seed: seed)
         self.methods = MethodTable(configuration)
         self.requests = RequestTable(pools: configuration.pools.count)
+        self.responses = ResponseCache(configuration.cache)
         self.pools = configuration.pools.map(Pool.init)
+        for pool in self.pools.indices { self.pools[pool].generation = self.responses.makeGeneration() }
         self.noteTechniques()
     }
 
@@ -127,6 +130,8 @@ extension SupervisorCore {
         case scaleUp
         case scaleDown
         case sample
+        /// The next slice of the responses that do not count any more.
+        case sweep
         case outputStall
         case shutdown
     }
@@ -192,6 +197,8 @@ extension SupervisorCore {
             self.scaleDownFired(index, &effects)
         case .sample:
             self.sampleTimerFired(&effects)
+        case .sweep:
+            self.sweepTimerFired()
         case .outputStall:
             if let connection = self.connections.token(at: index) { self.outputStalled(connection, &effects) }
         case .shutdown:
@@ -227,6 +234,10 @@ extension SupervisorCore {
         }
     }
 
+    private func isTimed(_ request: RequestToken) -> Bool {
+        self.requests.deadlines.time(of: Int(request.index)) != nil
+    }
+
     func _checkInvariants() {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
@@ -242,7 +253,9 @@ extension SupervisorCore {
             case .inFlight(let worker), .abandoned(let worker):
                 precondition(self.workers.contains(worker), "a call on a worker that is gone")
             case .queued:
-                precondition(self.requests.deadlines.time(of: Int(token.index)) != nil, "queued for ever")
+                precondition(self.isTimed(token) || self.requests[token].flight != nil, "queued for ever")
+            case .waiting:
+                precondition(self.isTimed(token), "waits for ever")
             case .none: break
             }
             if let connection = self.requests[token].connection {

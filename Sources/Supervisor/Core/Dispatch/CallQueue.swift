@@ -55,7 +55,7 @@ struct CallQueue {
     mutating func append(_ call: RequestToken, _ requests: SlotMap<Request>, _ links: inout Links) {
         self.count += 1
         self.levels[requests[call].priority.level].append(
-            call, flow: Self.flow(of: requests[call].connection), arrivedAt: requests[call].arrivedAt, &links)
+            call, flow: Self.flow(of: requests[call].turn), arrivedAt: requests[call].arrivedAt, &links)
     }
 
     /// Puts a call that its worker lost before the others of its priority.
@@ -69,7 +69,7 @@ struct CallQueue {
         self.count -= 1
         let level = requests[call].priority.level
         if requests[call].avoided == nil {
-            self.levels[level].remove(call, flow: Self.flow(of: requests[call].connection), &links)
+            self.levels[level].remove(call, flow: Self.flow(of: requests[call].turn), &links)
         } else {
             self.levels[level].retried.remove(Int(call.index), &links)
         }
@@ -83,7 +83,7 @@ struct CallQueue {
         if isAged { self.lastAged = level }
         self.remove(call, requests, &links)
         if requests[call].avoided == nil {
-            self.levels[level].endTurn(of: Self.flow(of: requests[call].connection), requests)
+            self.levels[level].endTurn(of: Self.flow(of: requests[call].turn), requests)
         }
     }
 
@@ -144,7 +144,7 @@ struct CallQueue {
             }
             for (flow, calls) in level.waiting(links) {
                 for call in calls.compactMap(requests.token) {
-                    precondition(Self.flow(of: requests[call].connection) == flow, "of another connection")
+                    precondition(Self.flow(of: requests[call].turn) == flow, "of another connection")
                     precondition(requests[call].avoided == nil, "a retried call among the others")
                 }
             }
@@ -224,7 +224,7 @@ private struct Level {
 
 extension RequestMetadata.Priority {
     /// 0 for the highest.
-    fileprivate var level: Int {
+    var level: Int {
         switch self {
         case .high: 0
         case .normal: 1

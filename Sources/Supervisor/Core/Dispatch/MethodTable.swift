@@ -1,7 +1,7 @@
 import Protocol
 
 /// What the supervisor knows about methods by name: who answers them, how long they may take, which of them
-/// may be sent twice.
+/// may be sent twice, and which answers may be given to others.
 struct MethodTable {
     /// Answered by the supervisor itself.
     enum LocalMethod: String, CaseIterable {
@@ -12,6 +12,7 @@ struct MethodTable {
         case drain = "supervisor.drain"
         case scale = "supervisor.scale"
         case stop = "supervisor.stop"
+        case clearCache = "cache.clear"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
     }
@@ -48,8 +49,14 @@ struct MethodTable {
     /// Whether a worker of a pool says that the method may be sent twice: pool, then method.
     private var declaredIdempotent: [[Bool]]
     private var idempotent: [Bool]
+    /// The same of methods whose results may be cached.
+    private var declaredCacheable: [[Bool]]
+    private var cacheable: [Bool]
     /// Entries that there may be: the configuration's, and as many as workers may add.
     private var capacity = Int.max
+
+    /// Never cached, whoever says so: questions of one worker's state, and what is answered in chunks.
+    static let uncacheable = ["health.check", "metrics.get", "rag.stream"]
 
     /// Names of workers that are told apart.
     private static let declaredNames = 200
@@ -58,6 +65,8 @@ struct MethodTable {
         self.entries = [Entry(name: [], timeout: 0)]
         self.idempotent = [false]
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
+        self.cacheable = [false]
+        self.declaredCacheable = self.declaredIdempotent
         self.configure(configuration)
     }
 
@@ -68,12 +77,16 @@ struct MethodTable {
         for index in self.entries.indices {
             self.entries[index].timeout = min(timeouts.standard, timeouts.max)
             self.idempotent[index] = false
+            self.cacheable[index] = false
         }
         for (name, timeout) in timeouts.perMethod.sorted(by: { $0.key < $1.key }) {
             self.entries[self.index(adding: name).value].timeout = min(timeout, timeouts.max)
         }
         for name in configuration.retry.methods {
             self.idempotent[self.index(adding: name).value] = true
+        }
+        for name in configuration.cache.cacheableMethods where !Self.uncacheable.contains(name) {
+            self.cacheable[self.index(adding: name).value] = true
         }
         self.capacity = self.entries.count + Self.declaredNames
     }
@@ -106,15 +119,29 @@ struct MethodTable {
         self.idempotent[method.value] || self.declaredIdempotent[pool][method.value]
     }
 
+    /// Whether a result may be given to others who ask the same.
+    func isCacheable(_ method: Index, in pool: Int) -> Bool {
+        self.cacheable[method.value] || self.declaredCacheable[pool][method.value]
+    }
+
     /// A worker of the pool declared these methods idempotent; it replaces what the pool declared before.
     mutating func declareIdempotent(_ names: [String], in pool: Int) {
+        self.declaredIdempotent[pool] = self.flags(for: names)
+    }
+
+    /// The same of methods whose results may be cached.
+    mutating func declareCacheable(_ names: [String], in pool: Int) {
+        self.declaredCacheable[pool] = self.flags(for: names.filter { !Self.uncacheable.contains($0) })
+    }
+
+    private mutating func flags(for names: [String]) -> [Bool] {
         var indices: Set<Int> = []
         for name in names.prefix(Self.declaredNames) {
             // One that found no place is not known: `other` stands for methods that nobody declared.
             let index = self.index(adding: name)
             if index != .other { indices.insert(index.value) }
         }
-        self.declaredIdempotent[pool] = self.entries.indices.map { indices.contains($0) }
+        return self.entries.indices.map { indices.contains($0) }
     }
 
     /// The index of a name, which gets one if it has none and there is room.
@@ -126,7 +153,11 @@ struct MethodTable {
         guard self.entries.count < self.capacity else { return .other }
         self.entries.append(Entry(name: bytes, timeout: self.entries[0].timeout))
         self.idempotent.append(false)
-        for pool in self.declaredIdempotent.indices { self.declaredIdempotent[pool].append(false) }
+        self.cacheable.append(false)
+        for pool in self.declaredIdempotent.indices {
+            self.declaredIdempotent[pool].append(false)
+            self.declaredCacheable[pool].append(false)
+        }
         return Index(value: self.entries.count - 1)
     }
 }

@@ -27,6 +27,11 @@ struct Pool {
     var preparePolicy = RestartPolicy()
     /// What the workers last declared; it stays valid while they restart. nil before the first declaration.
     var techniques: [String]?
+    /// What its cached responses are told apart by from those that do not count any more.
+    var generation: UInt64 = 0
+    var epochs = EpochHistory()
+    /// Rollouts of all its workers; those that were started before the last one are on their way out.
+    var cohort = 0
 
     init(_ configuration: Configuration.Pool) {
         self.configuration = configuration

@@ -46,4 +46,12 @@ struct Rollout {
     var restartRequired: [String] = []
     /// What an abort goes back to: the configuration, and the least and most workers of its pools.
     var previous: (configuration: Configuration, sizes: [ClosedRange<Int>])?
+
+    /// Whether all workers are exchanged.
+    var isOfAll: Bool {
+        switch self.kind {
+        case .reload, .restart(nil): true
+        case .restart: false
+        }
+    }
 }

@@ -36,6 +36,9 @@ struct WorkerProcess {
     var ejection = Ejection()
     /// One of its pipes has ended: it gets no more calls, whether it dies now or not.
     var cutOff: DepartureReason?
+    /// The last rollout of its pool when it was started.
+    var cohort = 0
+    private(set) var epoch = EpochHistory.Epoch(nil)
     private var noiseWindow = NoiseWindow()
 
     init(pool: Int, slot: Int, role: SpawnRequest.Role, id: String, startedAt: Instant) {
@@ -57,6 +60,7 @@ struct WorkerProcess {
 
     mutating func adopt(_ capabilities: Capabilities, cap: Int?) {
         self.capabilities = capabilities
+        self.epoch = EpochHistory.Epoch(capabilities.cacheEpoch)
         self.setConcurrency(cap: cap)
     }
 

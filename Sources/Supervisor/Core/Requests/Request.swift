@@ -12,6 +12,9 @@ struct Request {
         /// The caller has its answer (timeout, cancel) or is gone; the worker still works on it and keeps the
         /// slot taken until it answers, dies or overruns. → gone
         case abandoned(WorkerToken)
+        /// Its caller shares the flight's call with others: it takes neither a place in the queue nor a slot.
+        /// → answered and gone
+        case waiting(FlightToken)
     }
 
     /// Who is to be answered.
@@ -21,6 +24,8 @@ struct Request {
         case notification(ConnectionToken)
         /// The supervisor itself, asking that worker for its health.
         case healthCheck(WorkerToken)
+        /// Those who wait for the flight; in a queue it takes that connection's turn.
+        case flight(FlightToken, turn: ConnectionToken?)
         /// Nobody any more: the caller was answered or is gone.
         case nobody
     }
@@ -35,6 +40,9 @@ struct Request {
     private var ends = (id: 0, method: 0, params: 0, requestID: 0)
     /// Whether the caller sent `metadata`, and so gets some back.
     var wantsMetadata = false
+    var cacheUse = CacheUse.bypass
+    /// Whether its caller takes an old response in place of an error.
+    var acceptsStale = false
 
     var arrivedAt = Instant(nanoseconds: 0)
     /// When it was sent to its worker; of the last attempt.
@@ -55,8 +63,20 @@ struct Request {
     var connection: ConnectionToken? {
         switch self.origin {
         case .client(let connection, _), .notification(let connection): connection
-        case .healthCheck, .nobody: nil
+        case .healthCheck, .flight, .nobody: nil
         }
+    }
+
+    /// The connection whose turn it takes in a queue.
+    var turn: ConnectionToken? {
+        if case .flight(_, let turn) = self.origin { return turn }
+        return self.connection
+    }
+
+    /// The flight whose call it is.
+    var flight: FlightToken? {
+        if case .flight(let flight, _) = self.origin { return flight }
+        return nil
     }
 
     var isNotification: Bool {
@@ -91,6 +111,8 @@ struct Request {
         self.avoided = nil
         self.deaths = DeathsInFlight()
         self.wantsMetadata = false
+        self.cacheUse = .bypass
+        self.acceptsStale = false
         self.dropBytes()
     }
 
@@ -108,6 +130,30 @@ struct Request {
     /// The request id as text, escapes resolved.
     var requestIDText: String {
         self.bytes.withUnsafeBytes { JSONScanner.unescaped($0, self.requestID) }
+    }
+}
+
+/// What the cache had to do with a call, as its caller is told (protocol §2).
+enum CacheUse: Equatable {
+    case hit, miss
+    /// Answered by a response that is past its time.
+    case stale(age: Nanoseconds)
+    /// It shared the call of another.
+    case coalesced
+    /// It could not be cached, or was not to be.
+    case bypass
+
+    /// The members of a response's metadata that say so.
+    var members: [JSONValue.Member] {
+        switch self {
+        case .hit: return [.init("cache", "hit")]
+        case .miss: return [.init("cache", "miss")]
+        case .stale(let age):
+            let milliseconds = Int(age / 1_000_000)
+            return [.init("cache", "stale"), .init("age_ms", .integer(milliseconds))]
+        case .coalesced: return [.init("cache", "coalesced")]
+        case .bypass: return [.init("cache", "bypass")]
+        }
     }
 }
 

@@ -1,5 +1,7 @@
+import Protocol
+
 /// All requests that the supervisor owes something for, and the only place that knows where each of them is:
-/// in which pool's queue, on which worker, of which connection.
+/// in which pool's queue, on which worker, of which connection, waiting for which flight.
 ///
 /// Counts (calls in flight on a worker, calls queued in a pool, open calls of a connection) are lengths of
 /// the table's own lists, changed only together with a request's state, so that a slot of a worker is freed
@@ -9,7 +11,8 @@ struct RequestTable {
     private var queues: [CallQueue]
     private var workers: [SlotList] = []
     private var connections: [SlotList] = []
-    /// Of the queues and the workers' lists: a request is in one of them at most.
+    private(set) var flights = FlightTable()
+    /// Of the queues, the workers' lists and the flights' waiters: a request is in one of them at most.
     private var placeLinks: [SlotList.Links] = []
     private var connectionLinks: [SlotList.Links] = []
     private(set) var deadlines = DeadlineQueue()
@@ -106,7 +109,16 @@ struct RequestTable {
     mutating func enqueue(_ token: RequestToken) {
         self.leavePlace(token)
         self.requests[token].state = .queued
-        self.queues[self.requests[token].pool].append(token, self.requests, &self.placeLinks)
+        self.enterQueue(token)
+    }
+
+    private mutating func enterQueue(_ token: RequestToken) {
+        let pool = self.requests[token].pool
+        if self.requests[token].avoided == nil {
+            self.queues[pool].append(token, self.requests, &self.placeLinks)
+        } else {
+            self.queues[pool].prependRetried(token, self.requests, &self.placeLinks)
+        }
     }
 
     /// Puts a call that its worker lost into the queue again, before the others of its priority.
@@ -115,7 +127,7 @@ struct RequestTable {
         self.requests[token].state = .queued
         if self.requests[token].avoided == nil { self.retriesOpen += 1 }
         self.requests[token].avoided = worker
-        self.queues[self.requests[token].pool].prependRetried(token, self.requests, &self.placeLinks)
+        self.enterQueue(token)
     }
 
     /// A queued request is about to be sent: it is in no list but its connection's.
@@ -152,6 +164,94 @@ struct RequestTable {
         self.requests[token].origin = .nobody
         self.heldBytes -= self.requests[token].bytes.count
         self.requests[token].dropBytes()
+    }
+
+    // MARK: Flights
+
+    /// Takes in the call of a new flight, for which nobody waits yet. One of the same key is not joined any more.
+    ///
+    /// - Parameter turn: the connection whose turn the call takes when it has to queue.
+    mutating func beginFlight(
+        _ key: UnsafeRawBufferPointer, pool: Int, generation: UInt64, turn: ConnectionToken?, isRefresh: Bool,
+        _ fill: (inout Request) -> Void
+    ) -> RequestToken {
+        let flight = self.flights.begin(key, pool: pool, generation: generation, isRefresh: isRefresh)
+        let call = self.insert {
+            fill(&$0)
+            $0.pool = pool
+            $0.origin = .flight(flight, turn: turn)
+        }
+        self.flights[flight].call = call
+        return call
+    }
+
+    /// A request that is in no list waits for a flight, whose call is as urgent as the most urgent of its waiters.
+    ///
+    /// - Parameter acceptsStale: whether an old response may be given in place of an error.
+    mutating func wait(
+        _ token: RequestToken, for flight: FlightToken, _ use: CacheUse, acceptsStale: Bool
+    ) {
+        precondition(self.requests[token].state == .none, "waits while \(self.requests[token].state)")
+        self.requests[token].state = .waiting(flight)
+        self.requests[token].cacheUse = use
+        self.requests[token].acceptsStale = acceptsStale
+        self.flights[flight].waiters.append(Int(token.index), &self.placeLinks)
+        let call = self.flights[flight].call
+        self.requests[call].deadline = max(self.requests[call].deadline, self.requests[token].deadline)
+        self.raise(call, to: self.requests[token].priority)
+    }
+
+    private mutating func raise(_ call: RequestToken, to priority: RequestMetadata.Priority) {
+        guard priority.level < self.requests[call].priority.level else { return }
+        let isQueued = self.requests[call].state == .queued
+        if isQueued { self.queues[self.requests[call].pool].remove(call, self.requests, &self.placeLinks) }
+        self.requests[call].priority = priority
+        if isQueued { self.enterQueue(call) }
+    }
+
+    /// The call of a flight is about to be sent; the worker is told the deadline of its longest waiter. O(waiters)
+    mutating func settleDeadline(of flight: FlightToken) {
+        let (call, isRefresh) = (self.flights[flight].call, self.flights[flight].isRefresh)
+        var longest = isRefresh ? self.requests[call].deadline : Instant(nanoseconds: .min)
+        var next = self.flights[flight].waiters.first
+        while let slot = next {
+            next = SlotList.next(after: slot, self.placeLinks)
+            guard let waiter = self.requests.token(at: slot) else { continue }
+            longest = max(longest, self.requests[waiter].deadline)
+        }
+        self.requests[call].deadline = longest
+        self.flights[flight].toldDeadline = longest
+    }
+
+    /// Those who wait for a flight do so until their own deadlines, or that time where it is earlier. O(waiters)
+    mutating func setWaiterDeadlines(_ flight: FlightToken, notAfter limit: Instant) {
+        var next = self.flights[flight].waiters.first
+        while let slot = next {
+            next = SlotList.next(after: slot, self.placeLinks)
+            guard let waiter = self.requests.token(at: slot) else { continue }
+            self.deadlines.set(slot, to: min(self.requests[waiter].deadline, limit))
+        }
+    }
+
+    /// It is answered by an old response.
+    mutating func noteStale(_ token: RequestToken, _ use: CacheUse) { self.requests[token].cacheUse = use }
+
+    /// Nobody joins a flight any more, and its result is not stored.
+    mutating func closeFlight(_ flight: FlightToken) { self.flights.close(flight) }
+
+    /// A refresh has nothing more to wait for by itself.
+    mutating func endRefresh(_ flight: FlightToken) { self.flights[flight].isRefresh = false }
+
+    /// Forgets a flight for which nobody waits any more. Its call is removed or abandoned by the caller, at once.
+    mutating func endFlight(_ flight: FlightToken) { self.flights.remove(flight) }
+
+    func firstWaiter(for flight: FlightToken) -> RequestToken? {
+        self.flights[flight].waiters.first.flatMap(self.requests.token)
+    }
+
+    /// In the order in which they came. O(waiters)
+    func waiters(for flight: FlightToken) -> [RequestToken] {
+        self.tokens(self.flights[flight].waiters.slots(self.placeLinks))
     }
 
     // MARK: Questions
@@ -230,6 +330,8 @@ extension RequestTable {
             self.queues[self.requests[token].pool].remove(token, self.requests, &self.placeLinks)
         case .inFlight(let worker), .abandoned(let worker):
             self.workers[Int(worker.index)].remove(Int(token.index), &self.placeLinks)
+        case .waiting(let flight):
+            self.flights[flight].waiters.remove(Int(token.index), &self.placeLinks)
         }
         self.requests[token].state = .none
     }
@@ -270,11 +372,29 @@ extension RequestTable {
             }
             placed += tokens.count
         }
+        placed += self.checkFlights()
         let living = self.requests.tokens
         let unplaced = living.count { self.requests[$0].state == .none }
         precondition(placed + unplaced == living.count, "\(placed) placed of \(living.count)")
         precondition(self.heldBytes == living.reduce(0) { $0 + self.requests[$1].bytes.count }, "held bytes")
         let retries = living.count { self.requests[$0].avoided != nil }
         precondition(retries == self.retriesOpen, "\(retries) retries, \(self.retriesOpen) counted")
+    }
+
+    /// - Returns: how many requests wait for flights.
+    private func checkFlights() -> Int {
+        self.flights._checkInvariants()
+        var waiting = 0
+        for flight in self.flights.tokens {
+            self.flights[flight].waiters._checkInvariants(self.placeLinks)
+            let waiters = self.waiters(for: flight)
+            precondition(
+                waiters.allSatisfy { self.requests[$0].state == .waiting(flight) }, "waits elsewhere")
+            precondition(self.requests[self.flights[flight].call].flight == flight, "a flight without a call")
+            waiting += waiters.count
+        }
+        let calls = self.requests.tokens.count { self.requests[$0].flight != nil }
+        precondition(calls == self.flights.count, "\(calls) calls of \(self.flights.count) flights")
+        return waiting
     }
 }
