@@ -12,12 +12,9 @@ import Testing
         configuration.logging.keep = 1
         configuration.recycle.maxRequests = 1000  // this one is acted on
         configuration.cache.responseCacheSize = 1  // and this one
-        configuration.cache.embeddingCacheSize = 1
+        configuration.cache.embeddingCacheSize = 1  // and this one
         configuration.timeouts.streamIdle = .seconds(1)
         configuration.timeouts.standard = .seconds(1)
-        #expect(
-            configuration.keysWithoutEffect == [
-                "cache.embedding_cache_size", "timeouts.stream_idle", "logging.keep",
-            ])
+        #expect(configuration.keysWithoutEffect == ["timeouts.stream_idle", "logging.keep"])
     }
 }

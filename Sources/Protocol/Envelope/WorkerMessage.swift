@@ -21,6 +21,8 @@ public enum WorkerMessage: Equatable, Sendable {
         case tooDeep = "reply_too_deep"
         case tooLarge = "reply_too_large"
         case notAResponse = "reply_not_a_response"
+        /// A response, but not what `embedding.create` has to answer: found by who reads the result.
+        case notEmbeddings = "reply_not_embeddings"
     }
 
     /// Scans one line.

@@ -35,24 +35,24 @@ extension SupervisorCore {
         result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
     }
 
-    /// Answers a call by a stored response.
+    /// Answers a call by what a cache has.
     mutating func answer(
-        _ incoming: IncomingRequest, stored found: ResponseCache.Store.Found,
+        _ incoming: IncomingRequest, stored result: UnsafeRawBufferPointer, _ use: CacheUse,
         _ effects: inout some SupervisorEffects
     ) {
         guard let id = incoming.id else { return }
-        if self.hasNoRoom(for: found.value.count, incoming.caller, effects) {
-            return self.refuse(incoming, self.slowConsumer(found.value.count), &effects)
+        if self.hasNoRoom(for: result.count, incoming.caller, effects) {
+            return self.refuse(incoming, self.slowConsumer(result.count), &effects)
         }
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendResultHead(id: id, to: &self.head)
         if incoming.wantsMetadata {
             let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
-            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, CacheUse(found)))
+            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, use))
         } else {
             self.prepareTail(metadata: nil)
         }
-        self.write(found.value, to: incoming.caller, onOneLine: true, &effects)
+        self.write(result, to: incoming.caller, onOneLine: true, &effects)
     }
 
     private mutating func makeRequestID() -> String {
@@ -239,6 +239,8 @@ extension SupervisorCore {
             self.replace(worker, .overrun, &effects)
         case (.none, .healthCheck(let worker)):
             self.healthCheckFailed(worker, &effects)
+        case (.none, .broadcast):
+            self.broadcastAnswered(request, .none, &effects)
         case (.none, _):
             // An operator's call; what it asked for goes on.
             self.end(request, .failure(self.timedOut(request)), &effects)

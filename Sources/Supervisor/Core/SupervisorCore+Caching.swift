@@ -24,7 +24,8 @@ extension SupervisorCore {
             ? self.connections[incoming.caller.connection].peer.uid : nil
         let generation = self.holds(.generation) ? self.pools[pool].generation : UInt64(pool)
         let hasKey = incoming.withMethod {
-            self.responses.makeKey(generation: generation, method: $0, params: incoming.params, uid: uid)
+            self.responses.makeKey(
+                generation: generation, method: $0, params: incoming.params, uid: uid, &self.flightKey)
         }
         guard hasKey else { return .bypass }
         return metadata.cache == .refresh ? .refresh : .use
@@ -39,10 +40,10 @@ extension SupervisorCore {
     ) -> Bool {
         guard plan == .use else { return false }
         let window = self.responses.staleWhileRevalidate
-        guard let found = self.responses.lookUp(at: self.now, staleFor: window) else {
+        guard let found = self.responses.lookUp(self.flightKey, at: self.now, staleFor: window) else {
             return self.join(incoming, metadata, method, pool)
         }
-        self.answer(incoming, stored: found, &effects)
+        self.answer(incoming, stored: found.value, CacheUse(found), &effects)
         if found.isStale { self.refresh(incoming, method, pool, &effects) }
         return true
     }
@@ -53,8 +54,10 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         let window = self.responses.staleIfError
-        if plan == .use, window > 0, let found = self.responses.lookUp(at: self.now, staleFor: window) {
-            return self.answer(incoming, stored: found, &effects)
+        if plan == .use, window > 0,
+            let found = self.responses.lookUp(self.flightKey, at: self.now, staleFor: window)
+        {
+            return self.answer(incoming, stored: found.value, CacheUse(found), &effects)
         }
         self.refuse(incoming, error, &effects)
     }
@@ -81,7 +84,7 @@ extension SupervisorCore {
     }
 
     /// Whether nothing has been forgotten since a flight began.
-    private func counts(_ flight: FlightToken) -> Bool {
+    func counts(_ flight: FlightToken) -> Bool {
         let pool = self.requests.flights[flight].pool
         return self.requests.flights[flight].generation == self.pools[pool].generation
             || !self.holds(.generation)
@@ -115,49 +118,35 @@ extension SupervisorCore {
     }
 
     private mutating func continueSweep() {
-        guard self.responses.isSweeping, !self.timers.isSet(self.key(.sweep, 0)) else { return }
-        self.setTimer(.sweep, 0, after: Self.sweepInterval)
+        for (index, isSweeping) in [self.responses.isSweeping, self.embeddings.isSweeping].enumerated() {
+            guard isSweeping, !self.timers.isSet(self.key(.sweep, index)) else { continue }
+            self.setTimer(.sweep, index, after: Self.sweepInterval)
+        }
     }
 
-    mutating func sweepTimerFired() {
-        self.responses.sweep(self.pools.map(\.generation))
+    mutating func sweepTimerFired(_ index: Int) {
+        if index == 0 { self.responses.sweep(self.pools.map(\.generation)) } else { self.embeddings.sweep() }
         self.continueSweep()
     }
 
-    /// `cache.clear {cache_type?}`.
-    mutating func clearCache(
-        _ params: inout OperatorParams, _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
-    ) throws(RPCError) {
-        let name = try params.name("cache_type") ?? "all"
-        try params.finish()
-        let types = name == "all" ? CacheType.allCases : CacheType(rawValue: name).map { [$0] }
-        guard let types else {
-            let words = CacheType.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: ", ")
-            throw .invalidParams("cache_type", "expected one of \(words), \"all\"")
-        }
-        var cleared: [JSONValue.Member] = []
-        for type in types {
-            let count = self.clear(type)
-            cleared.append(.init(type.rawValue, .integer(count)))
-        }
-        effects.log(
-            .info, "cache.cleared",
-            ["cache": .string(name), "by": .string(self.origin(of: incoming))])
-        self.answer(incoming, result: ["cleared": .object(cleared)], &effects)
-    }
+    /// What `cache.clear` can be told to clear; the pipelines are the workers'.
+    enum CacheType: String, CaseIterable { case embedding, response, pipeline }
 
-    /// What `cache.clear` can be told to clear.
-    private enum CacheType: String, CaseIterable { case embedding, response, pipeline }
-
-    /// - Returns: how many entries there were.
-    private mutating func clear(_ type: CacheType) -> Int {
+    /// - Returns: how many entries of ours there were.
+    mutating func clear(_ type: CacheType) -> Int {
         switch type {
         case .response:
             let count = self.responses.count(of: self.pools.map(\.generation))
             for pool in self.pools.indices { self.forgetResponses(of: pool) }
             return count
-        case .embedding, .pipeline:
-            return 0  // none are kept
+        case .embedding:
+            let count = self.embeddings.clear()
+            for pool in self.pools.indices { self.pools[pool].embeddingModel = nil }
+            self.continueSweep()
+            self.saveEmbeddingsNow()
+            return count
+        case .pipeline:
+            return 0
         }
     }
 }

@@ -16,6 +16,9 @@ extension SupervisorCore {
         if let error = self.poisonRefusal(incoming, pool: pool) {
             return self.refuse(incoming, error, &effects)
         }
+        if method == .embeddingCreate, incoming.id != nil {
+            return self.acceptEmbedding(incoming, metadata, pool, &effects)
+        }
         let plan = self.planCaching(incoming, metadata, method, pool)
         guard !self.answerFromCache(plan, incoming, metadata, method, pool, &effects) else { return }
         guard !self.pools[pool].isHopeless else {
@@ -76,15 +79,31 @@ extension SupervisorCore {
         return nil
     }
 
+    /// What a request in the table is.
+    enum Part {
+        /// It goes to a worker itself.
+        case call
+        /// It will wait for the call of a flight, which has the params. One that gets vectors keeps its own: it may
+        /// have to ask anew.
+        case waiter(EmbeddingPlan?)
+
+        fileprivate var needsParams: Bool {
+            switch self {
+            case .call, .waiter(.some): true
+            case .waiter(nil): false
+            }
+        }
+    }
+
     /// Takes a request into the table.
     ///
     /// - Parameters:
     ///   - timeout: how long it may take unless its caller says otherwise; what the caller says is cut at
     ///     `timeouts.max`, or at this where it is more.
-    ///   - isWaiter: it will wait for the call of a flight, which has the params.
+    ///   - part: what it has to do with the worker.
     mutating func register(
         _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, pool: Int,
-        timeout standard: Nanoseconds, isWaiter: Bool = false
+        timeout standard: Nanoseconds, _ part: Part = .call
     ) -> RequestToken {
         let most = max(standard, self.configuration.timeouts.max)
         var timeout = standard
@@ -104,13 +123,14 @@ extension SupervisorCore {
             request.arrivedAt = now
             request.deadline = now.advanced(by: timeout)
             request.wantsMetadata = incoming.wantsMetadata
+            if case .waiter(let plan?) = part { request.embedding = .answer(plan) }
             request.origin =
                 incoming.id == nil
                 ? .notification(incoming.caller.connection)
                 : .client(incoming.caller.connection, batch: incoming.caller.batch)
             request.setBytes(
                 id: incoming.id ?? empty, method: incoming.slice(incoming.envelope.method),
-                params: isWaiter ? empty : incoming.params ?? empty,
+                params: part.needsParams ? incoming.params ?? empty : empty,
                 requestID: { output in
                     if let range = metadata.requestID {
                         output.append(contentsOf: incoming.slice(range))

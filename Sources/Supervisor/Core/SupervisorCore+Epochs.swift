@@ -40,6 +40,7 @@ extension SupervisorCore {
         _ pool: Int, because reason: StaticString, _ effects: inout some SupervisorEffects
     ) {
         self.forgetResponses(of: pool)
+        self.pools[pool].epochChanged()
         effects.log(
             .info, "cache.cleared",
             [

@@ -4,17 +4,20 @@ import Protocol
 extension SupervisorCore {
     /// Has a call wait for an equal one that is open.
     ///
+    /// - Parameter plan: what it gets of vectors, when it asks for embeddings.
     /// - Returns: false when there is none.
     mutating func join(
-        _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, _ pool: Int
+        _ incoming: IncomingRequest, _ metadata: RequestMetadata, _ method: MethodTable.Index, _ pool: Int,
+        _ plan: EmbeddingPlan? = nil
     ) -> Bool {
         guard self.holds(.singleFlight), self.requests.count < RequestTable.maximumCount,
-            let flight = self.responses.key.withUnsafeBytes(self.requests.flights.find)
+            let flight = self.flightKey.withUnsafeBytes(self.requests.flights.find)
         else { return false }
-        self.responses.coalesced += 1
+        if plan == nil { self.responses.coalesced += 1 }
         let request = self.register(
-            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method), isWaiter: true)
-        self.requests.wait(request, for: flight, .coalesced, acceptsStale: true)
+            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method),
+            .waiter(plan))
+        self.requests.wait(request, for: flight, .coalesced, acceptsStale: plan == nil)
         let call = self.requests.flights[flight].call
         let limit = self.requests[call].state == .queued ? self.queueLimit : .distantFuture
         self.requests.setDeadline(request, to: min(self.requests[request].deadline, limit))
@@ -30,20 +33,36 @@ extension SupervisorCore {
     ) -> RequestToken {
         if plan == .use { self.responses.misses += 1 }
         let waiter = self.register(
-            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method), isWaiter: true)
-        self.head.removeAll(keepingCapacity: true)
-        self.head.append(contentsOf: self.requests[waiter].bytes[self.requests[waiter].requestID])
-        let (priority, deadline) = (self.requests[waiter].priority, self.requests[waiter].deadline)
-        let call = self.beginFlight(
-            incoming, method, pool, turn: incoming.caller.connection,
-            traceparent: metadata.traceparent.map(incoming.slice)
-        ) { request in
-            request.priority = priority
-            request.deadline = deadline
-        }
-        guard let flight = self.requests[call].flight else { preconditionFailure("a call of no flight") }
-        self.requests.wait(waiter, for: flight, .miss, acceptsStale: plan == .use)
+            incoming, metadata, method, pool: pool, timeout: self.methods.timeout(of: method), .waiter(nil))
+        let call = self.beginFlight(for: waiter, params: incoming.params)
+        self.join(waiter, to: call, .miss, acceptsStale: plan == .use)
         return call
+    }
+
+    /// Begins a flight that asks for what a caller wants.
+    ///
+    /// - Returns: its call, for which nobody waits yet.
+    mutating func beginFlight(
+        for waiter: RequestToken, params: UnsafeRawBufferPointer?, _ embedding: EmbeddingFetch? = nil
+    ) -> RequestToken {
+        let own = self.requests[waiter]
+        self.head.removeAll(keepingCapacity: true)
+        self.head.append(contentsOf: own.bytes[own.requestID])
+        return own.bytes.withUnsafeBytes { bytes in
+            self.beginFlight(
+                own.method, UnsafeRawBufferPointer(rebasing: bytes[own.methodName]), own.pool, params,
+                turn: own.connection, traceparent: UnsafeRawBufferPointer(rebasing: bytes[own.traceparent])
+            ) { request in
+                request.priority = own.priority
+                request.deadline = own.deadline
+                request.embedding = embedding.map { .question($0) }
+            }
+        }
+    }
+
+    mutating func join(_ waiter: RequestToken, to call: RequestToken, _ use: CacheUse, acceptsStale: Bool) {
+        guard let flight = self.requests[call].flight else { preconditionFailure("a call of no flight") }
+        self.requests.wait(waiter, for: flight, use, acceptsStale: acceptsStale)
     }
 
     /// Fetches a new response in place of a stale one that was just given: nobody waits for it, so it goes when
@@ -52,7 +71,7 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, _ method: MethodTable.Index, _ pool: Int,
         _ effects: inout some SupervisorEffects
     ) {
-        let isUnderWay = self.responses.key.withUnsafeBytes { self.requests.flights.find($0) != nil }
+        let isUnderWay = self.flightKey.withUnsafeBytes { self.requests.flights.find($0) != nil }
         guard !isUnderWay, !self.pools[pool].isHopeless else { return }
         let worker = self.idleWorker(in: pool, isNotification: false, &effects)
         guard self.hasRoom(in: pool, with: worker) else { return }
@@ -60,9 +79,10 @@ extension SupervisorCore {
         UUIDv7(millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next()))
             .append(to: &self.head)
         let deadline = self.now.advanced(by: self.methods.timeout(of: method))
-        let call = self.beginFlight(incoming, method, pool, turn: nil, traceparent: nil) { request in
-            request.priority = .low
-            request.deadline = deadline
+        let name = incoming.slice(incoming.envelope.method)
+        let call = self.beginFlight(method, name, pool, incoming.params, turn: nil, traceparent: nil) {
+            $0.priority = .low
+            $0.deadline = deadline
         }
         self.start(call, on: worker, &effects)
     }
@@ -70,11 +90,12 @@ extension SupervisorCore {
     /// - Parameter turn: the connection whose turn the call takes in the queue; nil: it is a refresh, for which
     ///   nobody waits.
     private mutating func beginFlight(
-        _ incoming: IncomingRequest, _ method: MethodTable.Index, _ pool: Int, turn: ConnectionToken?,
-        traceparent: UnsafeRawBufferPointer?, _ fill: (inout Request) -> Void
+        _ method: MethodTable.Index, _ name: UnsafeRawBufferPointer, _ pool: Int,
+        _ params: UnsafeRawBufferPointer?, turn: ConnectionToken?, traceparent: UnsafeRawBufferPointer?,
+        _ fill: (inout Request) -> Void
     ) -> RequestToken {
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-        let (key, requestID, now) = (self.responses.key, self.head, self.now)
+        let (key, requestID, now) = (self.flightKey, self.head, self.now)
         return key.withUnsafeBytes { key in
             self.requests.beginFlight(
                 key, pool: pool, generation: self.pools[pool].generation, turn: turn, isRefresh: turn == nil
@@ -83,8 +104,7 @@ extension SupervisorCore {
                 request.arrivedAt = now
                 fill(&request)
                 request.setBytes(
-                    id: empty, method: incoming.slice(incoming.envelope.method),
-                    params: incoming.params ?? empty,
+                    id: empty, method: name, params: params ?? empty,
                     requestID: { $0.append(contentsOf: requestID) }, traceparent: traceparent ?? empty)
             }
         }
@@ -117,7 +137,12 @@ extension SupervisorCore {
         guard let flight = self.requests[call].flight else {
             return self.answer(call, outcome, by: worker, &effects)
         }
-        if case .result(let bytes) = outcome { self.store(bytes, of: flight) }
+        if case .result(let bytes) = outcome {
+            if self.requests[call].embedding != nil {
+                return self.concludeEmbeddings(call, flight, by: worker, &effects)
+            }
+            self.store(bytes, of: flight)
+        }
         while let waiter = self.requests.firstWaiter(for: flight) {
             self.finish(waiter, outcome, by: worker, &effects)
         }

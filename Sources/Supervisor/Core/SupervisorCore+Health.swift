@@ -129,6 +129,7 @@ extension SupervisorCore {
         self.methods.declareIdempotent(capabilities.idempotent, in: pool)
         self.methods.declareCacheable(capabilities.cacheable, in: pool)
         if self.workers[worker].epoch != epoch { self.epochChanged(worker, &effects) }
+        self.pools[pool].note(model: capabilities.embeddingModel, epoch: self.workers[worker].epoch)
         if self.pools[pool].configuration.techniques == nil {
             self.pools[pool].techniques = capabilities.techniques
             self.noteTechniques()

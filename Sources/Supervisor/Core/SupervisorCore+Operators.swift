@@ -20,7 +20,7 @@ extension SupervisorCore {
             case .drain: try self.drain(&params, incoming, &effects)
             case .scale: try self.scale(&params, incoming, &effects)
             case .stop: try self.stop(&params, incoming, &effects)
-            case .clearCache: try self.clearCache(&params, incoming, &effects)
+            case .clearCache: try self.clearCache(&params, incoming, metadata, &effects)
             case .ping, .status, .cancelRequest, .cancelled:
                 preconditionFailure("\(method) is not for operators only")
             }

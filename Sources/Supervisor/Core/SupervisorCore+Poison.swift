@@ -13,12 +13,14 @@ extension SupervisorCore {
         guard call.deaths.count >= 2, call.deaths.wasAlone, self.holds(.poison) else { return }
         let name = call.bytes.withUnsafeBytes { JSONScanner.unescapedUTF8($0, call.methodName) }
         guard !name.withUnsafeBytes(Self.isForEveryWorker) else { return }
-        let fingerprint = call.bytes.withUnsafeBytes { bytes in
-            name.withUnsafeBytes {
-                self.fingerprint(call.pool, $0, UnsafeRawBufferPointer(rebasing: bytes[call.params]))
-            }
-        }
         for caller in self.callers(of: request) {
+            // Of those who wait for embeddings each asked for other texts than the worker was asked for.
+            let asked = self.requests[caller].embedding == nil ? call : self.requests[caller]
+            let fingerprint = asked.bytes.withUnsafeBytes { bytes in
+                name.withUnsafeBytes {
+                    self.fingerprint(call.pool, $0, UnsafeRawBufferPointer(rebasing: bytes[asked.params]))
+                }
+            }
             guard let connection = self.requests[caller].connection else { continue }
             let peer = self.connections[connection].peer
             guard !self.poison.contains(fingerprint, of: peer.uid) else { continue }

@@ -63,6 +63,7 @@ extension SupervisorCore {
             configuration, connections: self.identity.connectionLimit)
         self.methods.configure(self.configuration)
         self.responses.configure(self.configuration.cache)
+        self.embeddings.configure(self.configuration.cache)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
             if let sizes { self.pools[pool].setSize(sizes[pool]) }
@@ -88,6 +89,9 @@ extension Configuration {
         if new.limits.messages != self.limits.messages { keys.append("limits") }
         if new.limits.connections > connections { keys.append("limits.connections") }
         if new.logging != self.logging { keys.append("logging") }
+        if new.cache.embeddingCacheFile != self.cache.embeddingCacheFile {
+            keys.append("cache.embedding_cache_file")
+        }
         guard new.pools.map(\.name) == self.pools.map(\.name) else { return keys + ["pools"] }
         for (index, pool) in new.pools.enumerated() where pool.prepare != self.pools[index].prepare {
             keys.append("pools[\(index)].prepare")
@@ -103,6 +107,7 @@ extension Configuration {
         result.controlSocket = self.controlSocket
         result.limits.messages = self.limits.messages
         result.logging = self.logging
+        result.cache.embeddingCacheFile = self.cache.embeddingCacheFile
         guard new.pools.map(\.name) == self.pools.map(\.name) else {
             result.pools = self.pools
             return result

@@ -22,8 +22,8 @@ extension SupervisorCore {
         _ message: WorkerMessage, _ line: UnsafeRawBufferPointer, bytes: Int, _ worker: WorkerToken,
         _ effects: inout some SupervisorEffects
     ) {
-        // What `prepare` prints is for people: it speaks no protocol.
-        guard self.workers[worker].role == .serving else {
+        // What `prepare` prints is for people: it speaks no protocol, but that it may use the cache of embeddings.
+        guard self.workers[worker].role == .serving || self.isAboutEmbeddings(message, line) else {
             return effects.log(
                 .info, "prepare.stdout",
                 [
@@ -39,11 +39,13 @@ extension SupervisorCore {
             let error = UnsafeRawBufferPointer(rebasing: line[range])
             self.replied(number, .workerError(error), worker, &effects)
         case .unreadable(let number, let reason):
-            self.unreadableReply(number, reason, worker, &effects)
+            self.unreadableReply(
+                number, reason, "The worker's reply is not a JSON-RPC response, or too large", worker,
+                &effects)
         case .foreign:
             self.countLateReply(worker)
         case .request(let request):
-            self.refuseWorkerRequest(request, line, worker, &effects)
+            self.workerAsked(request, line, worker, &effects)
         case .notification(let notification):
             self.workerTold(notification, line, worker, &effects)
         case .noise:
@@ -60,7 +62,7 @@ extension SupervisorCore {
         switch (self.requests[request].state, self.requests[request].origin) {
         case (.inFlight(let assigned), _), (.abandoned(let assigned), _):
             return assigned == worker || !self.holds(.replyOfItsWorker) ? request : nil
-        case (.none, .healthCheck(let asked)):
+        case (.none, .healthCheck(let asked)), (.none, .broadcast(_, let asked)):
             return asked == worker ? request : nil
         case (.queued, _), (.none, _), (.waiting, _):
             return nil
@@ -73,12 +75,19 @@ extension SupervisorCore {
         guard let request = self.call(number, on: worker) else { return self.countLateReply(worker) }
         switch self.requests[request].state {
         case .none:
-            self.healthAnswered(outcome, worker, &effects)
+            if case .broadcast = self.requests[request].origin {
+                self.broadcastAnswered(request, .answered(outcome), &effects)
+            } else {
+                self.healthAnswered(outcome, worker, &effects)
+            }
         case .abandoned:
             self.noteLateReply(request, worker)
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
+            if let fault = self.faultOfEmbeddings(request, outcome, worker, &effects) {
+                return self.unreadableReply(number, .notEmbeddings, fault, worker, &effects)
+            }
             self.noteAnswered(request, outcome, worker, &effects)
             if self.gaveUpEarly(request, outcome) {
                 self.requests.enqueue(request)
@@ -157,16 +166,23 @@ extension SupervisorCore {
 
     /// A reply to a call of ours that cannot be passed on: the call is tried elsewhere, or fails with 1003.
     private mutating func unreadableReply(
-        _ number: UInt64, _ reason: WorkerMessage.UnreadableReason, _ worker: WorkerToken,
+        _ number: UInt64, _ reason: WorkerMessage.UnreadableReason, _ words: String, _ worker: WorkerToken,
         _ effects: inout some SupervisorEffects
     ) {
         guard let request = self.call(number, on: worker) else { return self.countLateReply(worker) }
         effects.log(
             .warning, "worker.unreadable_reply",
-            ["worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue)])
+            [
+                "worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue),
+                "explanation": .string(words),
+            ])
         switch self.requests[request].state {
         case .none:
-            self.healthCheckFailed(worker, &effects)
+            if case .broadcast = self.requests[request].origin {
+                self.broadcastAnswered(request, .unreadable, &effects)
+            } else {
+                self.healthCheckFailed(worker, &effects)
+            }
         case .abandoned:
             self.noteLateReply(request, worker)
             self.requests.remove(request)
@@ -183,9 +199,7 @@ extension SupervisorCore {
                 self.slotCameFree(worker, &effects)
             } else {
                 let error = RPCError(
-                    .serializationError, reason: reason.rawValue,
-                    "The worker's reply is not a JSON-RPC response, or too large",
-                    recovery: .retryRequest)
+                    .serializationError, reason: reason.rawValue, words, recovery: .retryRequest)
                 self.conclude(request, .failure(error), by: worker, &effects)
                 self.release(request, worker, &effects)
             }
@@ -205,27 +219,15 @@ extension SupervisorCore {
         self.pools[pool].slots[slot].lateReplies += 1
     }
 
-    /// Workers may ask the supervisor; what it does not know it says so, so that they do not wait.
-    private mutating func refuseWorkerRequest(
-        _ request: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
-        _ effects: inout some SupervisorEffects
-    ) {
-        guard let id = request.id else { return }
-        let method = JSONScanner.unescaped(line, request.method)
-        let error = RPCError.methodNotFound(method).value(requestID: nil)
-        effects.send(to: worker) { output in
-            MessageWriter.appendErrorHead(id: UnsafeRawBufferPointer(rebasing: line[id]), to: &output)
-            error.write(to: &output)
-            MessageWriter.append("}\n", to: &output)
-        }
-    }
-
     private mutating func workerTold(
         _ notification: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken,
         _ effects: inout some SupervisorEffects
     ) {
         let method = line[notification.method]
         if method.elementsEqual("stream_chunk".utf8) { self.noteChunk(notification, line, worker) }
+        if method.elementsEqual("embedding_cache.put".utf8) {
+            return self.workerPutEmbeddings(notification, line, worker, &effects)
+        }
         guard method.elementsEqual("worker.capabilities".utf8), let params = notification.params,
             let value = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: line[params]))
         else {

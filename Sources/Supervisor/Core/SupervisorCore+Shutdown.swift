@@ -52,6 +52,7 @@ extension SupervisorCore {
     private mutating func stopNow(reason: String, _ effects: inout some SupervisorEffects) {
         effects.log(.warning, "supervisor.stopping_now", ["reason": .string(reason)])
         self.phase = .stopping
+        self.embeddingFile.isGivenUp = true
         self.answerAll(&effects)
         for worker in self.workers.tokens {
             self.perform(self.workers[worker].life.kill(.shutdown), worker, &effects)
@@ -92,6 +93,7 @@ extension SupervisorCore {
     mutating func continueShutdown(_ effects: inout some SupervisorEffects) {
         if self.isDraining, !self.hasOpenCalls { self.dismissWorkers(&effects) }
         guard self.phase == .stopping, self.workers.count == 0 else { return }
+        self.saveEmbeddingsAtTheEnd(&effects)
         self.phase = .finished
         effects.finish()
     }

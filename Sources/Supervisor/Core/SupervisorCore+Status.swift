@@ -18,7 +18,6 @@ extension SupervisorCore {
         for pool in self.pools.indices {
             pools.append(self.status(ofPool: pool, healths[pool].health, forOperator, &effects))
         }
-        let unused: JSONValue = ["entries": 0, "bytes": 0, "hits": 0, "misses": 0, "evictions": 0]
         return [
             "status": .string(Self.overall(healths.map(\.health), phase: self.phase).rawValue),
             "reasons": .array((self.phaseReasons + healths.flatMap(\.reasons)).map { .string($0) }),
@@ -28,7 +27,7 @@ extension SupervisorCore {
             "socket": .string(self.identity.socketPath),
             "connections": .integer(self.connections.count),
             "pools": .array(pools),
-            "cache": ["embedding": unused, "response": self.responses.figures],
+            "cache": ["embedding": self.embeddings.figures, "response": self.responses.figures],
         ]
     }
 

@@ -136,6 +136,7 @@ extension SupervisorCore {
         let process = self.workers[worker]
         if let check = process.healthCheck { self.requests.remove(check) }
         self.workers[worker].healthCheck = nil
+        self.forgetBroadcasts(to: worker, &effects)
         self.settleCalls(of: worker, exit, &effects)
         self.removeTimer(.life, Int(worker.index))
         self.removeTimer(.health, Int(worker.index))

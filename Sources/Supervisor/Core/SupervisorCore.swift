@@ -49,6 +49,14 @@ struct SupervisorCore: ~Copyable {
     var timers = DeadlineQueue()
     var poison = PoisonList()
     var responses: ResponseCache
+    var embeddings: EmbeddingCache
+    /// Questions for embeddings that share their call with nobody, so far.
+    var embeddingsAlone: UInt64 = 0
+    /// What the worker answered whose reply is being looked at.
+    var embeddingReply: EmbeddingReply?
+    /// The slices of the file of embeddings.
+    var embeddingFile = EmbeddingFileProgress()
+    var broadcasts = SlotMap<Broadcast>()
     /// The first one is under way, the others wait for it.
     var rollouts: [Rollout] = []
     /// Why the last rollout was aborted, until one succeeds.
@@ -68,6 +76,8 @@ struct SupervisorCore: ~Copyable {
 
     // Buffers that are used again, so that a call allocates nothing.
     var head: [UInt8] = []
+    /// What the call that is being taken in has in common with those it may share (`ResponseCache`).
+    var flightKey: [UInt8] = []
     var tail: [UInt8] = []
     var candidates: [Balancer.Candidate] = []
     var latencies: [Double] = []
@@ -86,6 +96,7 @@ struct SupervisorCore: ~Copyable {
         self.methods = MethodTable(configuration)
         self.requests = RequestTable(pools: configuration.pools.count)
         self.responses = ResponseCache(configuration.cache)
+        self.embeddings = EmbeddingCache(configuration.cache)
         self.pools = configuration.pools.map(Pool.init)
         for pool in self.pools.indices { self.pools[pool].generation = self.responses.makeGeneration() }
         self.noteTechniques()
@@ -130,8 +141,10 @@ extension SupervisorCore {
         case scaleUp
         case scaleDown
         case sample
-        /// The next slice of the responses that do not count any more.
+        /// The next slice of what the caches have forgotten: 0 of the responses, 1 of the embeddings.
         case sweep
+        /// The next slice of the file of embeddings, or the time to begin with it.
+        case embeddingFile
         case outputStall
         case shutdown
     }
@@ -198,7 +211,9 @@ extension SupervisorCore {
         case .sample:
             self.sampleTimerFired(&effects)
         case .sweep:
-            self.sweepTimerFired()
+            self.sweepTimerFired(index)
+        case .embeddingFile:
+            self.embeddingFileTimerFired(&effects)
         case .outputStall:
             if let connection = self.connections.token(at: index) { self.outputStalled(connection, &effects) }
         case .shutdown:

@@ -4,6 +4,7 @@ typealias ConnectionToken = Token<Connection>
 typealias RequestToken = Token<Request>
 typealias WorkerToken = Token<WorkerProcess>
 typealias BatchToken = Token<Batch>
+typealias BroadcastToken = Token<Broadcast>
 
 /// What the core wants done. The shell does it to the kernel; the simulation does it to a virtual world.
 ///
@@ -42,6 +43,18 @@ protocol SupervisorEffects {
     /// Reads the configuration again, as at the start: file, environment, flags.
     mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration>
 
+    /// Begins the file of embeddings anew, beside the one there is.
+    ///
+    /// - Returns: false when it cannot be written.
+    mutating func beginEmbeddingFile() -> Bool
+    mutating func appendToEmbeddingFile(
+        _ kind: EmbeddingRecordKind, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        storedAt: Int64)
+    /// Puts what was written in the place of the file there was.
+    ///
+    /// - Parameter durably: it is to be on the disk when this returns.
+    mutating func endEmbeddingFile(durably: Bool)
+
     /// Everything is stopped and answered: leave the loop.
     mutating func finish()
     func isLogged(_ level: LogLevel) -> Bool
@@ -51,6 +64,14 @@ protocol SupervisorEffects {
 extension SupervisorEffects {
     /// None, where there is no kernel in between.
     func unreadBytes(of connection: ConnectionToken) -> Int { 0 }
+
+    /// No file, where there are none.
+    mutating func beginEmbeddingFile() -> Bool { false }
+    mutating func appendToEmbeddingFile(
+        _ kind: EmbeddingRecordKind, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        storedAt: Int64
+    ) {}
+    mutating func endEmbeddingFile(durably: Bool) {}
 
     /// Logs a change of state; the fields are not even built when the level is off.
     mutating func log(

@@ -11,6 +11,7 @@ import Testing
         let client = try scenario.connect()
         let params: JSONValue = type.map { ["cache_type": .string($0)] } ?? [:]
         scenario.call(client, 1, "cache.clear", params: params)
+        scenario.answerClears()
         return try scenario.answer(client)["result"]?["cleared"]
     }
 

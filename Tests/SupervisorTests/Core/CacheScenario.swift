@@ -81,4 +81,12 @@ extension Scenario {
     }
 
     func figure(_ name: String) -> JSONValue? { self.status()["cache"]?["response"]?[name] }
+
+    /// Workers that have no cache of their own answer `cache.clear`.
+    func answerClears() {
+        for worker in self.workers {
+            let message = self.messages(to: worker).last { $0["method"] == "cache.clear" }
+            if let id = message?["id"]?.integerValue { self.reply(worker, id, ["cleared": [:]]) }
+        }
+    }
 }

@@ -269,8 +269,9 @@ import Testing
         let names = scenario.status()["cache"]?["response"]?.objectValue?.map(\.name)
         #expect(
             names == [
-                "entries", "bytes", "max_entries", "max_bytes", "hits", "stale_hits", "misses", "coalesced",
-                "expirations", "evictions", "refusals",
+                "entries", "bytes", "max_entries", "max_bytes", "hits", "expirations", "evictions",
+                "refusals",
+                "stale_hits", "misses", "coalesced",
             ])
         for query in ["a", "a", "b", "c"] { _ = try scenario.fetch(client, query) }
         for (name, value) in [("entries", 2), ("hits", 1), ("misses", 3), ("evictions", 1)] {

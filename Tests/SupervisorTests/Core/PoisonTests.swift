@@ -153,7 +153,7 @@ import Testing
 
     @Test(arguments: [
         ("rag.execute", #"{"query":"boom","top_k":11}"#), ("rag.execute", #"{"query":"boom"}"#),
-        ("rag.execute", #"["boom",10]"#), ("embedding.create", #"{"query":"boom","top_k":10}"#),
+        ("rag.execute", #"["boom",10]"#), ("job.run", #"{"query":"boom","top_k":10}"#),
     ]) func areNotOthersThatOnlyResembleThem(method: String, params: String) throws {
         let scenario = Self.scenario()
         let client = try scenario.connect()

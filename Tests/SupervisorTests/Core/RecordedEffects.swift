@@ -23,6 +23,18 @@ struct RecordedEffects: SupervisorEffects {
     /// What a reload reads.
     var configuration: Result<Configuration, InvalidConfiguration> = .success(Configuration())
 
+    /// The file of embeddings: what is in place, and what is being written.
+    var file: [FileRecord] = []
+    private var openFile: [FileRecord] = []
+    var canWriteFile = true
+
+    struct FileRecord: Equatable {
+        var kind: UInt8
+        var key: [UInt8]
+        var value: [UInt8]
+        var storedAt: Int64
+    }
+
     struct Sent: Equatable {
         var worker: WorkerToken
         var signal: WorkerSignal
@@ -55,6 +67,18 @@ struct RecordedEffects: SupervisorEffects {
     }
     mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> { self.configuration }
     func stderrTail(of worker: WorkerToken) -> String { "first\nlast words" }
+    mutating func beginEmbeddingFile() -> Bool {
+        self.openFile = []
+        return self.canWriteFile
+    }
+    mutating func appendToEmbeddingFile(
+        _ kind: EmbeddingRecordKind, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        storedAt: Int64
+    ) {
+        self.openFile.append(
+            FileRecord(kind: kind.rawValue, key: Array(key), value: Array(value), storedAt: storedAt))
+    }
+    mutating func endEmbeddingFile(durably: Bool) { self.file = self.openFile }
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { true }
     mutating func log(_ record: LogRecord) { self.events.append("\(record.event)") }

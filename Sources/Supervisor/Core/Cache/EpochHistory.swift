@@ -6,11 +6,11 @@
 ///     declared: a, b (new), a by a worker that lags     present: b
 ///     the last worker that declares b leaves            present: a
 struct EpochHistory {
-    /// An epoch by its hash, which is keyed anew in every process: a word may be as long as a message, and 64 of
-    /// them are kept for ever. That there is none is an epoch like any other.
+    /// An epoch by its hash: a word may be as long as a message, and 64 of them are kept for ever. The hash of a word is
+    /// the same in every process; that there is no word is an epoch like any other.
     struct Epoch: Hashable, Sendable {
-        private let hash: Int
-        init(_ word: String?) { self.hash = word.hashValue }
+        let hash: UInt64
+        init(_ word: String?) { self.hash = word.map { StableHash.of($0.utf8) } ?? 0 }
     }
 
     static let capacity = 64
@@ -43,5 +43,13 @@ struct EpochHistory {
         self.epochs.removeAll { $0 == epoch }
         if self.epochs.count == Self.capacity { self.epochs.removeFirst() }
         self.epochs.append(epoch)
+    }
+}
+
+/// FNV-1a of 64 bits (G. Fowler, L. C. Noll, P. Vo): the same in every process, for what is kept in a file and for
+/// words of our own workers; it is no protection from those who choose what is hashed.
+enum StableHash {
+    static func of(_ bytes: some Sequence<UInt8>) -> UInt64 {
+        bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     }
 }

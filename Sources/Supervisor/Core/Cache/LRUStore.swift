@@ -197,6 +197,29 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         return false
     }
 
+    /// Visits entries in the order in which they lie in memory, a part of the store at a time.
+    ///
+    /// - Parameters:
+    ///   - cursor: where to go on; 0 at first. What is stored behind it meanwhile is missed.
+    ///   - limit: nodes to look at.
+    /// - Returns: whether there are more nodes.
+    func visit(
+        _ cursor: inout Int, limit: Int,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, Tag, Instant) -> Void
+    ) -> Bool {
+        let end = min(cursor + limit, self.nodesMade)
+        while cursor < end {
+            let node = self[UInt32(cursor)]
+            cursor += 1
+            guard let bytes = node.bytes else { continue }
+            let (keyCount, valueCount) = (Int(node.keyCount), Int(node.valueCount))
+            body(
+                UnsafeRawBufferPointer(start: bytes, count: keyCount),
+                UnsafeRawBufferPointer(start: bytes + keyCount, count: valueCount), node.tag, node.storedAt)
+        }
+        return cursor < self.nodesMade
+    }
+
     private mutating func makeRoom(entries: Int, bytes: Int64) {
         while self.oldest != Self.none {
             if self.count + entries > self.limits.entries {

@@ -15,11 +15,9 @@ struct ResponseCache: ~Copyable {
 
     /// Params larger than this are not cached: to sort what one client sends must not take the loop's time from
     /// all others, nor may the keys of its open calls take more memory than the calls.
-    private static let paramsLimit = 64 * 1024
-    /// Entries that are looked at in one slice of a sweep: some 50 µs.
-    private static let slice = 1024
+    static let paramsLimit = 64 * 1024
 
-    private var store: Store
+    private var entries: GenerationalStore
     /// Calls that found nothing and went to a worker.
     var misses: UInt64 = 0
     /// Calls that shared the call of another.
@@ -28,16 +26,10 @@ struct ResponseCache: ~Copyable {
     private(set) var staleWhileRevalidate: Nanoseconds = 0
     /// How long past its time a response may be given in place of an error; 0: not at all.
     private(set) var staleIfError: Nanoseconds = 0
-    /// Entries of dead generations may be left.
-    private(set) var isSweeping = false
-    /// Another generation has ended since this sweep began.
-    private var sweepsAgain = false
-    private var generations: UInt64 = 0
-    private(set) var key: [UInt8] = []
     private var canonical = CanonicalJSON()
 
     init(_ settings: Configuration.Cache) {
-        self.store = Store(Self.limits(settings))
+        self.entries = GenerationalStore(Self.limits(settings))
         self.configure(settings)
     }
 
@@ -45,7 +37,7 @@ struct ResponseCache: ~Copyable {
     mutating func configure(_ settings: Configuration.Cache) {
         self.staleWhileRevalidate = settings.staleWhileRevalidate ?? 0
         self.staleIfError = settings.staleIfError ?? 0
-        self.store.setLimits(Self.limits(settings))
+        self.entries.store.setLimits(Self.limits(settings))
     }
 
     private static func limits(_ settings: Configuration.Cache) -> Store.Limits {
@@ -55,94 +47,66 @@ struct ResponseCache: ~Copyable {
             staleFor: max(settings.staleWhileRevalidate ?? 0, settings.staleIfError ?? 0))
     }
 
-    var isOn: Bool { self.store.limits.entries > 0 && self.store.limits.bytes > 0 }
+    var isOn: Bool {
+        self.entries.store.limits.entries > 0 && self.entries.store.limits.bytes > 0
+    }
 
     // MARK: Keys
 
-    /// Makes `key` that of a call.
+    /// Makes the key of a call.
     ///
     /// - Parameters:
     ///   - method: the name, escapes resolved.
     ///   - uid: the caller's, when its responses are for this user only.
     /// - Returns: false when the call cannot be cached: its params have no canonical form, or are too large.
     mutating func makeKey(
-        generation: UInt64, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer?, uid: UInt32?
+        generation: UInt64, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer?, uid: UInt32?,
+        _ key: inout [UInt8]
     ) -> Bool {
-        self.key.removeAll(keepingCapacity: true)
-        self.append(generation)
-        if let uid {
-            self.key.append(1)
-            self.append(uid)
-        } else {
-            self.key.append(0)
-        }
-        self.append(UInt16(truncatingIfNeeded: method.count))
-        self.key.append(contentsOf: method)
+        key.removeAll(keepingCapacity: true)
+        key.appendBytes(of: generation)
+        key.append(uid == nil ? 0 : 1)
+        if let uid { key.appendBytes(of: uid) }
+        key.appendBytes(of: UInt16(truncatingIfNeeded: method.count))
+        key.append(contentsOf: method)
         guard let params else { return true }
         guard params.count <= Self.paramsLimit else { return false }
-        return self.canonical.append(params, to: &self.key)
-    }
-
-    private mutating func append(_ number: some FixedWidthInteger) {
-        withUnsafeBytes(of: number) { self.key.append(contentsOf: $0) }
+        return self.canonical.append(params, to: &key)
     }
 
     // MARK: Responses
 
     /// Looks a response up.
     ///
-    /// - Parameters:
-    ///   - key: nil: that of the call which `makeKey` was last asked for.
-    ///   - window: how long past its time it may be.
-    mutating func lookUp(_ key: [UInt8]? = nil, at now: Instant, staleFor window: Nanoseconds) -> Store.Found?
-    {
-        let key = key ?? self.key
-        return key.withUnsafeBytes { self.store.lookUp($0, at: now, staleFor: window) }
+    /// - Parameter window: how long past its time it may be.
+    mutating func lookUp(_ key: [UInt8], at now: Instant, staleFor window: Nanoseconds) -> Store.Found? {
+        key.withUnsafeBytes { self.entries.store.lookUp($0, at: now, staleFor: window) }
     }
 
     mutating func put(_ key: [UInt8], _ result: UnsafeRawBufferPointer, generation: UInt64, at now: Instant) {
-        _ = key.withUnsafeBytes { self.store.put($0, result, tag: generation, at: now) }
+        _ = key.withUnsafeBytes { self.entries.store.put($0, result, tag: generation, at: now) }
     }
 
     // MARK: Generations
 
-    /// A generation that no pool has had.
-    mutating func makeGeneration() -> UInt64 {
-        self.generations += 1
-        return self.generations
-    }
+    mutating func makeGeneration() -> UInt64 { self.entries.makeGeneration() }
+    var isSweeping: Bool { self.entries.isSweeping }
+    mutating func beginSweep() { self.entries.beginSweep() }
+    mutating func sweep(_ present: [UInt64]) { self.entries.sweep(present) }
+    func count(of present: [UInt64]) -> Int { self.entries.count(of: present) }
 
-    /// A generation has ended: its entries are to be swept.
-    mutating func beginSweep() {
-        self.sweepsAgain = self.isSweeping
-        self.isSweeping = self.store.count > 0
-    }
-
-    /// Drops some of the entries whose generation is not among the present ones.
-    mutating func sweep(_ present: [UInt64]) {
-        let isDone = self.store.sweep(Self.slice) { !present.contains($0) }
-        guard isDone else { return }
-        self.isSweeping = self.sweepsAgain
-        self.sweepsAgain = false
-    }
-
-    /// Entries of the present generations. O(entries) while a sweep is under way, else O(1).
-    func count(of present: [UInt64]) -> Int {
-        self.isSweeping ? self.store.count { present.contains($0) } : self.store.count
-    }
-
-    /// What status shows; entries and bytes count until they are swept.
     var figures: JSONValue {
-        let counters = self.store.counters
-        return [
-            "entries": .integer(self.store.count), "bytes": .integer(self.store.bytes),
-            "max_entries": .integer(self.store.limits.entries),
-            "max_bytes": .integer(self.store.limits.bytes),
-            "hits": .integer(counters.hits), "stale_hits": .integer(counters.staleHits),
-            "misses": .integer(self.misses), "coalesced": .integer(self.coalesced),
-            "expirations": .integer(counters.expirations),
-            "evictions": .integer(counters.evictionsForEntries + counters.evictionsForBytes),
-            "refusals": .integer(counters.refusals),
-        ]
+        .object(
+            self.entries.figures + [
+                .init("stale_hits", .integer(self.entries.store.counters.staleHits)),
+                .init("misses", .integer(self.misses)), .init("coalesced", .integer(self.coalesced)),
+            ])
+    }
+}
+
+extension [UInt8] {
+    /// Appends a number as it lies in memory.
+    mutating func appendBytes(of number: some FixedWidthInteger) {
+        Swift.withUnsafeBytes(of: number) { self.append(contentsOf: $0) }
     }
 }

@@ -21,6 +21,8 @@ struct MethodTable {
     struct Index: Equatable {
         var value: Int
         static let other = Index(value: 0)
+        /// What the cache of embeddings has a part in.
+        static let embeddingCreate = Index(value: 1)
     }
 
     enum Route: Equatable {
@@ -55,17 +57,19 @@ struct MethodTable {
     /// Entries that there may be: the configuration's, and as many as workers may add.
     private var capacity = Int.max
 
-    /// Never cached, whoever says so: questions of one worker's state, and what is answered in chunks.
-    static let uncacheable = ["health.check", "metrics.get", "rag.stream"]
+    /// Never cached as a whole, whoever says so: questions of one worker's state, what is answered in chunks, and
+    /// embeddings, which are cached text by text.
+    static let uncacheable = ["health.check", "metrics.get", "rag.stream", "embedding.create"]
 
     /// Names of workers that are told apart.
     private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
-        self.entries = [Entry(name: [], timeout: 0)]
-        self.idempotent = [false]
-        self.declaredIdempotent = configuration.pools.map { _ in [false] }
-        self.cacheable = [false]
+        let first = ["", "embedding.create"].map { Entry(name: Array($0.utf8), timeout: 0) }
+        self.entries = first
+        self.idempotent = first.map { _ in false }
+        self.declaredIdempotent = configuration.pools.map { _ in first.map { _ in false } }
+        self.cacheable = self.idempotent
         self.declaredCacheable = self.declaredIdempotent
         self.configure(configuration)
     }

@@ -30,6 +30,8 @@ struct Pool {
     /// What its cached responses are told apart by from those that do not count any more.
     var generation: UInt64 = 0
     var epochs = EpochHistory()
+    /// The model of embeddings whose caller names none.
+    var embeddingModel: EmbeddingModel?
     /// Rollouts of all its workers; those that were started before the last one are on their way out.
     var cohort = 0
 
@@ -46,10 +48,36 @@ struct Pool {
     /// Takes a new configuration; what its workers declared stays valid. Its size is the configuration's again.
     mutating func configure(_ configuration: Configuration.Pool) {
         let declared = self.configuration.techniques == nil ? self.techniques : nil
+        if configuration.command != self.configuration.command { self.embeddingModel = nil }
         self.configuration = configuration
         self.methods = configuration.methods.map(Glob.init)
         self.techniques = configuration.techniques ?? declared
         self.setSize(configuration.minWorkers...configuration.maxWorkers)
+    }
+
+    /// A worker has answered by that model, asked for the pool's or for none.
+    mutating func learn(model: [UInt8]) {
+        guard self.embeddingModel?.name != model else { return }
+        self.embeddingModel = EmbeddingModel(name: model, source: .learned)
+    }
+
+    /// A worker declares a model, or says without one by which epoch it answers.
+    mutating func note(model: String?, epoch: EpochHistory.Epoch) {
+        if let model {
+            self.embeddingModel = EmbeddingModel(name: Array(model.utf8), source: .declared)
+        } else if case .file(let known)? = self.embeddingModel?.source {
+            self.embeddingModel?.source = .learned
+            if known != epoch.hash { self.embeddingModel = nil }
+        }
+    }
+
+    /// What was learned from answers by another epoch does not count.
+    mutating func epochChanged() {
+        switch self.embeddingModel?.source {
+        case .learned?: self.embeddingModel = nil
+        case .file(let epoch)? where epoch != self.epochs.present.hash: self.embeddingModel = nil
+        case .declared?, .file?, nil: break
+        }
     }
 
     mutating func setSize(_ workers: ClosedRange<Int>) {
@@ -88,4 +116,19 @@ struct Pool {
         guard let exit = self.lastExit else { return "no worker" }
         return "every worker is quarantined; the last \(exit.sentence(forOperator: forOperator))"
     }
+}
+
+/// The name of a model of embeddings, and how it is known.
+struct EmbeddingModel: Equatable {
+    enum Source: Equatable {
+        /// `capabilities.embedding_model`.
+        case declared
+        /// An answer named it.
+        case learned
+        /// It was one of both before the supervisor started, at workers that declared this epoch (its hash; 0: none).
+        case file(epoch: UInt64)
+    }
+
+    var name: [UInt8]
+    var source: Source
 }

@@ -3,7 +3,7 @@ import Protocol
 /// One message for a worker, from the moment it is accepted until the worker owes nothing more for it.
 struct Request {
     enum State: Equatable {
-        /// In no list: a health check, an operator's call that waits for workers, or a free slot of the table.
+        /// In no list: a health check, a message to all workers, an operator's call that waits for workers, or a free slot of the table.
         case none
         /// Waits in its pool's queue. → inFlight, or answered and gone
         case queued
@@ -24,6 +24,8 @@ struct Request {
         case notification(ConnectionToken)
         /// The supervisor itself, asking that worker for its health.
         case healthCheck(WorkerToken)
+        /// The supervisor, telling every worker something.
+        case broadcast(BroadcastToken, WorkerToken)
         /// Those who wait for the flight; in a queue it takes that connection's turn.
         case flight(FlightToken, turn: ConnectionToken?)
         /// Nobody any more: the caller was answered or is gone.
@@ -43,6 +45,8 @@ struct Request {
     var cacheUse = CacheUse.bypass
     /// Whether its caller takes an old response in place of an error.
     var acceptsStale = false
+    /// What it has to do with embeddings; nil for all but `embedding.create`.
+    var embedding: EmbeddingRole?
 
     var arrivedAt = Instant(nanoseconds: 0)
     /// When it was sent to its worker; of the last attempt.
@@ -54,6 +58,9 @@ struct Request {
     var avoided: WorkerToken?
     var deaths = DeathsInFlight()
 
+    /// Memory that it takes for its caller.
+    var heldBytes: Int { self.bytes.count + (self.embedding?.bytes ?? 0) }
+
     var id: Range<Int> { 0..<self.ends.id }
     var methodName: Range<Int> { self.ends.id..<self.ends.method }
     var params: Range<Int> { self.ends.method..<self.ends.params }
@@ -63,7 +70,7 @@ struct Request {
     var connection: ConnectionToken? {
         switch self.origin {
         case .client(let connection, _), .notification(let connection): connection
-        case .healthCheck, .flight, .nobody: nil
+        case .healthCheck, .broadcast, .flight, .nobody: nil
         }
     }
 
@@ -117,6 +124,7 @@ struct Request {
     }
 
     mutating func dropBytes() {
+        self.embedding = nil
         self.ends = (0, 0, 0, 0)
         if self.bytes.capacity > Self.keptCapacity {
             self.bytes = []

@@ -66,13 +66,13 @@ struct RequestTable {
     mutating func insert(_ fill: (inout Request) -> Void) -> RequestToken {
         let token = self.requests.claim(fresh: Request())
         fill(&self.requests[token])
-        self.heldBytes += self.requests[token].bytes.count
+        self.heldBytes += self.requests[token].heldBytes
         if let connection = self.requests[token].connection {
             let index = Int(connection.index)
             Self.grow(&self.connections, toHold: index)
             self.connections[index].append(Int(token.index), &self.connectionLinks)
             while self.connectionBytes.count <= index { self.connectionBytes.append(0) }
-            self.connectionBytes[index] += self.requests[token].bytes.count
+            self.connectionBytes[index] += self.requests[token].heldBytes
         }
         return token
     }
@@ -84,7 +84,7 @@ struct RequestTable {
         self.leavePlace(token)
         self.leaveConnection(token)
         self.endRetry(token)
-        self.heldBytes -= self.requests[token].bytes.count
+        self.heldBytes -= self.requests[token].heldBytes
         self.deadlines.remove(Int(token.index))
         self.requests[token].clear()
         self.requests.remove(token)
@@ -162,7 +162,7 @@ struct RequestTable {
         self.endRetry(token)
         self.requests[token].state = .abandoned(worker)
         self.requests[token].origin = .nobody
-        self.heldBytes -= self.requests[token].bytes.count
+        self.heldBytes -= self.requests[token].heldBytes
         self.requests[token].dropBytes()
     }
 
@@ -230,6 +230,18 @@ struct RequestTable {
             next = SlotList.next(after: slot, self.placeLinks)
             guard let waiter = self.requests.token(at: slot) else { continue }
             self.deadlines.set(slot, to: min(self.requests[waiter].deadline, limit))
+        }
+    }
+
+    /// Takes a request from the flight it waits for; the caller of this has it wait for another.
+    mutating func leaveFlight(_ token: RequestToken, for plan: EmbeddingPlan) {
+        self.leavePlace(token)
+        let before = self.requests[token].heldBytes
+        self.requests[token].embedding = .answer(plan)
+        let difference = self.requests[token].heldBytes - before
+        self.heldBytes += difference
+        if let connection = self.requests[token].connection {
+            self.connectionBytes[Int(connection.index)] += difference
         }
     }
 
@@ -340,7 +352,7 @@ extension RequestTable {
         guard let connection = self.requests[token].connection else { return }
         let index = Int(connection.index)
         self.connections[index].remove(Int(token.index), &self.connectionLinks)
-        self.connectionBytes[index] -= self.requests[token].bytes.count
+        self.connectionBytes[index] -= self.requests[token].heldBytes
     }
 
     private mutating func endRetry(_ token: RequestToken) {
@@ -376,7 +388,7 @@ extension RequestTable {
         let living = self.requests.tokens
         let unplaced = living.count { self.requests[$0].state == .none }
         precondition(placed + unplaced == living.count, "\(placed) placed of \(living.count)")
-        precondition(self.heldBytes == living.reduce(0) { $0 + self.requests[$1].bytes.count }, "held bytes")
+        precondition(self.heldBytes == living.reduce(0) { $0 + self.requests[$1].heldBytes }, "held bytes")
         let retries = living.count { self.requests[$0].avoided != nil }
         precondition(retries == self.retriesOpen, "\(retries) retries, \(self.retriesOpen) counted")
     }
