@@ -8,7 +8,7 @@ enum CheckCommand {
             throw .usage("expected COMMAND [ARG…] behind -- (see `supervisor help check`)")
         }
         let startPatience = try arguments.duration("timeout") ?? .seconds(60)
-        SignalQueue.ignoreBrokenPipes()
+        SignalQueue.ignoreFailingWrites()
         FileDescriptor.occupyStandardNumbers()
         var check = WorkerCheck(try self.start(command), startPatience: startPatience)
         check.run()

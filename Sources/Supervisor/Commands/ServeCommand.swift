@@ -6,7 +6,7 @@ enum ServeCommand {
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         let environment = ProcessEnvironment.current
         var configuration = try self.configuration(arguments, environment)
-        SignalQueue.ignoreBrokenPipes()
+        SignalQueue.ignoreFailingWrites()
         SignalQueue.keepExitStatuses()
         FileDescriptor.occupyStandardNumbers()
         let (budget, originalLimits) = self.raiseLimits()

@@ -30,8 +30,12 @@ struct SignalQueue: ~Copyable {
         return Signal(number: Int32(info.ssi_signo), pid: Int32(bitPattern: info.ssi_pid))
     }
 
-    /// A write to a pipe without reader is an error of that write, not the end of this process.
-    static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+    /// A write to a pipe without reader, or beyond the limit on the size of a file, is an error of that write, not the
+    /// end of this process.
+    static func ignoreFailingWrites() {
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
+    }
 
     /// Whoever started us may ignore SIGCHLD, which is inherited: then the kernel would throw the exit statuses of
     /// our children away.

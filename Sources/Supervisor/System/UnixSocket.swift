@@ -47,9 +47,8 @@ enum UnixSocket {
 
     /// The user who owns the directory that a socket file is in; nil when it cannot be seen.
     static func directoryOwner(of path: String) -> UInt32? {
-        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         var info = stat()
-        return stat(directory.isEmpty ? "/" : directory, &info) == 0 ? info.st_uid : nil
+        return stat(FilePath.directory(of: path), &info) == 0 ? info.st_uid : nil
     }
 
     /// The process that listens on a path; nil when none does.
@@ -69,8 +68,7 @@ struct UnixListener: ~Copyable {
 
     let path: String
     let descriptor: FileDescriptor
-    private let lock: FileDescriptor
-    private var lockPath: String { Self.lockPath(self.path) }
+    private let lock: LockFile
 
     private static func lockPath(_ path: String) -> String { "\(path).lock" }
 
@@ -92,7 +90,7 @@ struct UnixListener: ~Copyable {
         }
     }
 
-    private init(path: String, descriptor: consuming FileDescriptor, lock: consuming FileDescriptor) {
+    private init(path: String, descriptor: consuming FileDescriptor, lock: consuming LockFile) {
         self.path = path
         self.descriptor = descriptor
         self.lock = lock
@@ -119,52 +117,28 @@ struct UnixListener: ~Copyable {
         return getgrnam(name)?.pointee.gr_gid
     }
 
-    /// Takes the lock beside the socket, and writes our pid into it.
-    private static func takeLock(_ path: String) throws(Refusal) -> FileDescriptor {
-        let lockPath = self.lockPath(path)
-        while true {
-            let raw = Glibc.open(lockPath, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
-            guard raw >= 0 else { throw self.refuseDirectory(path, SystemError("open")) }
-            let lock = FileDescriptor(owning: raw)
-            guard flock(raw, LOCK_EX | LOCK_NB) == 0 else { throw self.refuseLive(path) }
-            // The last owner removes the file while it holds the lock: one that is gone locks nothing.
-            var held = stat()
-            var named = stat()
-            guard fstat(raw, &held) == 0, stat(lockPath, &named) == 0, held.st_ino == named.st_ino else {
-                continue
+    private static func takeLock(_ path: String) throws(Refusal) -> LockFile {
+        do throws(LockFile.Refusal) {
+            return try LockFile.take(self.lockPath(path))
+        } catch {
+            switch error {
+            case .held: throw self.refuseLive(path)
+            case .failed(let error): throw self.refuseDirectory(path, error)
             }
-            ftruncate(raw, 0)
-            let text = Array("\(getpid())\n".utf8)
-            _ = text.withUnsafeBytes { lock.write($0) }
-            return lock
         }
     }
 
     private static func refuseDirectory(_ path: String, _ error: SystemError) -> Refusal {
-        let directory = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        return Refusal(
-            description:
-                "socket path \(path): directory \(directory.isEmpty ? "/" : directory): \(error.text)")
+        Refusal(
+            description: "socket path \(path): directory \(FilePath.directory(of: path)): \(error.text)")
     }
 
     private static func refuseLive(_ path: String) -> Refusal {
-        let pid = UnixSocket.owner(of: path)?.pid ?? self.readLockOwner(path)
+        let pid = UnixSocket.owner(of: path)?.pid ?? LockFile.holder(self.lockPath(path))
         let owner = pid.map { "pid \($0)" } ?? "another process"
         return Refusal(
             description: "socket path \(path): \(owner) listens on it already; stop it with "
                 + "`supervisor stop --socket \(path)`, or choose another --socket")
-    }
-
-    private static func readLockOwner(_ path: String) -> Int32? {
-        guard case let raw = Glibc.open(self.lockPath(path), O_RDONLY | O_CLOEXEC), raw >= 0 else {
-            return nil
-        }
-        let file = FileDescriptor(owning: raw)
-        var buffer = [UInt8](repeating: 0, count: 16)
-        guard case .bytes(let count) = buffer.withUnsafeMutableBytes({ file.read(into: $0) }) else {
-            return nil
-        }
-        return Int32(String(decoding: buffer.prefix(count).prefix { $0 != 0x0A }, as: UTF8.self))
     }
 
     private static func removeStaleSocket(_ path: String) throws(Refusal) {
@@ -197,6 +171,5 @@ struct UnixListener: ~Copyable {
     /// Removes the socket file and gives the lock back.
     consuming func close() {
         unlink(self.path)
-        unlink(self.lockPath)
     }
 }

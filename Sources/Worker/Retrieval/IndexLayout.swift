@@ -1,3 +1,5 @@
+import Protocol
+
 /// The header and section table of an index file, checked.
 struct IndexLayout {
     let generation: UInt64
