@@ -75,6 +75,55 @@ extension IntegrationTests {
             #expect(figures["hits"] == 1 && figures["misses"] == 1 && figures["entries"] == 1)
         }
 
+        @Test func showsItsFiguresOnTheCommandLine() throws {
+            let supervisor = try self.serve()
+            let client = try supervisor.client()
+            for _ in 0..<4 { _ = try client.call("echo", "[1]") }
+            let text = try supervisor.command(["cache", "stats"])
+            #expect(text.exitCode == 0 && text.errors == "")
+            for words in ["EMBEDDING", "RESPONSE", "1 of 10000, 0.0 %", "hit ratio", "75.0 %"] {
+                #expect(text.output.contains(words), "\(text.output)")
+            }
+            let json = try supervisor.command(["cache", "stats", "--json"])
+            let figures = try JSONValue(parsing: json.output)
+            #expect(figures == (try supervisor.status())["cache"])
+            let one = try supervisor.command(["cache", "stats", "response"])
+            #expect(one.output.contains("RESPONSE") && !one.output.contains("EMBEDDING"))
+        }
+
+        @Test func isClearedOnTheCommandLine() throws {
+            let supervisor = try self.serve()
+            let client = try supervisor.client()
+            for number in 0..<3 { _ = try client.call("echo", "[\(number)]") }
+            let others = try supervisor.command(["cache", "clear", "embedding"])
+            #expect(others.exitCode == 0 && others.output == "embedding: 0 entries cleared\n")
+            let responses = try supervisor.command(["cache", "clear", "response"])
+            #expect(responses.exitCode == 0 && responses.output == "response: 3 entries cleared\n")
+            _ = try client.call("echo", "[1]")
+            let all = try supervisor.command(["cache", "clear", "--json"])
+            #expect(try JSONValue(parsing: all.output)[path: "cleared.response"] == 1)
+            #expect(self.received("echo", supervisor) == 4)
+        }
+
+        @Test func refusesWhatTheCommandLineDoesNotKnow() throws {
+            for (arguments, message) in [
+                (
+                    ["clear", "respnse"],
+                    "TYPE: expected embedding, response, pipeline or all, found respnse; did you mean response?"
+                ),
+                (["clean"], "ACTION: expected stats or clear, found clean; did you mean clear?"),
+                (["stats", "x"], "TYPE: expected embedding, response, pipeline or all, found x"),
+            ] {
+                let run = try Command.run([Programs.supervisor, "cache"] + arguments)
+                #expect(run.exitCode == 2 && run.output == "")
+                #expect(run.errors == "supervisor: \(message)\n")
+            }
+            let absent = try Command.run([
+                Programs.supervisor, "cache", "stats", "--socket", "/nonexistent/s",
+            ])
+            #expect(absent.exitCode == 3)
+        }
+
         @Test func isClearedByAnOperator() throws {
             let supervisor = try self.serve()
             let client = try supervisor.client()

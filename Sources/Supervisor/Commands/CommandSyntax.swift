@@ -55,7 +55,8 @@ struct CommandSyntax: Sendable {
 
 extension CommandSyntax {
     static let all = [
-        Self.serve, .status, .call, .restart, .drain, .scale, .reload, .stop, .check, .version, .help,
+        Self.serve, .status, .call, .restart, .drain, .scale, .reload, .stop, .cache, .check, .version,
+        .help,
     ]
 
     private static let socket = Option.value(
@@ -127,6 +128,17 @@ extension CommandSyntax {
     static let stop = CommandSyntax(
         "stop", "Drain and stop the supervisor.",
         options: [.flag("wait", "return when every process has exited"), Self.socket])
+
+    static let cache = CommandSyntax(
+        "cache", "Show how full the caches are and how often they answer, or clear them.",
+        positionals: [
+            Positional(name: "ACTION", help: "stats or clear"),
+            Positional(
+                name: "TYPE", isRequired: false, help: "only this one: embedding, response or pipeline (all)"),
+        ],
+        options: [
+            .flag("json", "print the figures, or the result of cache.clear, as they are"), Self.socket,
+        ])
 
     static let check = CommandSyntax(
         "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",

@@ -102,7 +102,7 @@ enum StatusTable {
             "\(how), \(Excerpt.escaped(exit["reason"]?.stringValue ?? "", limit: 100)), \(self.word(exit["at"]))"
     }
 
-    private static func word(_ value: JSONValue?) -> String {
+    static func word(_ value: JSONValue?) -> String {
         switch value {
         case .string(let text)?: Excerpt.escaped(text, limit: 200)
         case nil, .null?: "-"
@@ -115,7 +115,7 @@ enum StatusTable {
         return number < 10 ? "\(self.rounded(number, 2)) ms" : "\(self.rounded(number, 0)) ms"
     }
 
-    private static func bytes(_ value: JSONValue?) -> String {
+    static func bytes(_ value: JSONValue?) -> String {
         guard let number = value?.doubleValue else { return "-" }
         let mebibytes = number / 1_048_576
         return mebibytes < 1024
@@ -132,7 +132,7 @@ enum StatusTable {
     }
 
     /// With a fixed number of decimals.
-    private static func rounded(_ value: Double, _ decimals: Int) -> String {
+    static func rounded(_ value: Double, _ decimals: Int) -> String {
         let factor = (0..<decimals).reduce(1.0) { result, _ in result * 10 }
         let scaled = Int64((value * factor).rounded())
         guard decimals > 0 else { return "\(scaled)" }
