@@ -83,9 +83,10 @@ enum ServeCommand {
         let signals = try SignalQueue([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD])
         let loop = try EventLoop<Source>()
         let pid = getpid()
+        let embeddings = configuration.cache.embeddingCacheFile.flatMap { EmbeddingStorage($0, log) }
         var effects = ShellEffects(
             loop: loop, log: log, launcher: launcher, limits: configuration.limits.messages,
-            guardian: guardian, reader: reader)
+            guardian: guardian, embeddings: embeddings, reader: reader)
         effects.log(
             .info, "supervisor.listening",
             [
@@ -95,12 +96,13 @@ enum ServeCommand {
                 "workers": .integer(configuration.pools.reduce(0) { $0 + $1.minWorkers }),
                 "strategy": .string(configuration.loadBalancer.strategy.rawValue),
             ])
-        let core = SupervisorCore(
+        var core = SupervisorCore(
             configuration,
             identity: .init(
                 pid: pid, uid: getuid(), socketPath: listener.path, workerLimit: workerLimit,
                 connectionLimit: configuration.limits.connections),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
+        embeddings?.load(into: &core)
         let server = try Server(
             core: core, effects: effects, loop: loop, listener: listener, signals: signals,
             cookie: launcher.cookie)

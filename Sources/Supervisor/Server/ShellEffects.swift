@@ -17,11 +17,14 @@ struct ShellEffects {
     private var dirtyWorkers: [WorkerPipes] = []
     private var deferred: [DeferredEvent] = []
     var guardian: Guardian
+    /// nil: embeddings are not kept over a restart.
+    private let embeddings: EmbeddingStorage?
     private(set) var isFinished = false
 
     init(
         loop: EventLoop<Source>, log: LogWriter, launcher: WorkerLauncher, limits: MessageLimits,
-        guardian: Guardian, reader: @escaping () -> Result<Configuration, InvalidConfiguration>
+        guardian: Guardian, embeddings: EmbeddingStorage?,
+        reader: @escaping () -> Result<Configuration, InvalidConfiguration>
     ) {
         self.reader = reader
         self.loop = loop
@@ -29,6 +32,7 @@ struct ShellEffects {
         self.launcher = launcher
         self.limits = limits
         self.guardian = guardian
+        self.embeddings = embeddings
     }
 
     func connection(_ token: ConnectionToken) -> ClientConnection? {
@@ -230,6 +234,15 @@ extension ShellEffects {
 // MARK: - The supervisor
 
 extension ShellEffects {
+    mutating func beginEmbeddingFile() -> Bool { self.embeddings?.begin() ?? false }
+    mutating func appendToEmbeddingFile(
+        _ kind: EmbeddingRecordKind, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
+        storedAt: Int64
+    ) {
+        self.embeddings?.append(kind.rawValue, key: key, value: value, storedAt: storedAt)
+    }
+    mutating func endEmbeddingFile(durably: Bool) { self.embeddings?.end(durably: durably) }
+
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { self.log.isLogged(level) }
     mutating func log(_ record: LogRecord) { self.log.write(record) }
