@@ -31,6 +31,10 @@ extension CacheWorld {
         guard message["method"] != "health.check" else {
             return self.due.append((worker, number, isHealth: true))
         }
+        // A worker that has no cache of its own says so.
+        guard message["method"] != "cache.clear" else {
+            return self.due.append((worker, number, isHealth: false))
+        }
         self.begin(number, message, index)
     }
 

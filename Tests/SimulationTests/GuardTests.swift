@@ -42,7 +42,9 @@ extension Guard {
         case .readyFirst, .abortAtFirstFailure, .neverBusy, .growWhenFull: [.nothingIsLost]
         // Tests of their own take these away.
         case .slowFaults, .ejection, .ejectedShare: []
-        case .generation, .singleFlight, .flightBound, .takeover, .workerEpoch: []
+        case .generation, .singleFlight, .flightBound, .takeover, .workerEpoch, .oneModel,
+            .embeddingGeneration:
+            []
         case .shutdownGrace, .refuseWhileStopping: [.gracefulStop]
         case .cancelSent, .cancelQueued: [.cancelIsReal]
         case .operatorsOnly: [.contract]

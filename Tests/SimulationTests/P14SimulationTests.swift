@@ -56,6 +56,31 @@ import Testing
         #expect(violations.contains { $0.hasPrefix("P14") }, "\(violations)")
     }
 
+    @Test("P14: vectors stand where they may, whatever happens to models, workers and the cache")
+    func givesTheVectorsThatWereAskedFor() {
+        var words: [String: Int] = [:]
+        for seed in Self.seeds {
+            var world = EmbeddingWorld(seed: seed)
+            if let violation = world.run() {
+                Issue.record("seed \(seed): \(violation)")
+                return
+            }
+            words.merge(world.words) { $0 + $1 }
+        }
+        for word in ["hit", "miss", "coalesced", "bypass", "1003", "4002"] {
+            #expect(words[word, default: 0] > 10, "\(words)")
+        }
+    }
+
+    @Test(arguments: [Guard.oneModel, .embeddingGeneration])
+    func noticesAMissingGuardOfEmbeddings(removed: Guard) {
+        let violations = (UInt64(1)...60).compactMap { seed in
+            var world = EmbeddingWorld(seed: seed, without: removed)
+            return world.run()
+        }
+        #expect(violations.contains { $0.hasPrefix("P14") }, "\(violations)")
+    }
+
     @Test func noticesThatNobodyTakesOver() {
         var world = CacheWorld(.init(removedGuard: .takeover), seed: 1)
         _ = world.storm(calls: 200, deaths: 1)

@@ -89,6 +89,10 @@ enum Guard: String, CaseIterable, Sendable {
     case takeover
     /// P14: what a worker of another epoch than the pool's answers is neither stored nor joined.
     case workerEpoch
+    /// P14: vectors of two models never stand in one answer.
+    case oneModel
+    /// P14: vectors that were asked for before a clear are not stored after it.
+    case embeddingGeneration
 }
 
 extension SupervisorCore {

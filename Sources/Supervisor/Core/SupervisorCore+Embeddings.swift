@@ -244,7 +244,7 @@ extension SupervisorCore {
             }
             let model = reply.model ?? fetch.model
             let isMixed = plan.hitCount > 0 && (model != plan.model || plan.hitDimensions != reply.dimensions)
-            if isMixed {
+            if isMixed, self.holds(.oneModel) {
                 self.askAnew(waiter, plan, pool, &effects)
                 continue
             }
@@ -262,7 +262,10 @@ extension SupervisorCore {
     private mutating func store(_ reply: EmbeddingReply, _ fetch: EmbeddingFetch, of flight: FlightToken) {
         let call = self.requests.flights[flight].call
         let pool = self.requests[call].pool
-        guard self.requests.flights[flight].isOpen, fetch.generation == self.embeddings.generation,
+        let isOfThisGeneration =
+            fetch.generation == self.embeddings.generation
+            || (fetch.generation != nil && !self.holds(.embeddingGeneration))
+        guard self.requests.flights[flight].isOpen, isOfThisGeneration,
             self.counts(flight), let model = reply.model ?? fetch.model
         else { return }
         if fetch.isOfPool, reply.model != nil { self.pools[pool].learn(model: model) }
