@@ -17,11 +17,12 @@ public enum MessageWriter {
     ///   - requestID: text as it stands between quotes; empty: no metadata are written.
     ///   - traceparent: text as it stands between quotes; empty: none.
     ///   - deadlineMilliseconds: time left until the caller's deadline.
+    ///   - fallback: the technique that failed, as JSON text, and the code of its error.
     /// - Complexity: O(bytes), no allocation once the output has the capacity.
     public static func appendCall(
         _ call: UInt64?, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer,
         requestID: UnsafeRawBufferPointer, traceparent: UnsafeRawBufferPointer, deadlineMilliseconds: Int64?,
-        to output: inout [UInt8]
+        fallback: (from: [UInt8], code: Int64)? = nil, to output: inout [UInt8]
     ) {
         self.append("{\"jsonrpc\":\"2.0\",", to: &output)
         if let call {
@@ -48,6 +49,13 @@ public enum MessageWriter {
                 self.append(",\"traceparent\":\"", to: &output)
                 output.append(contentsOf: traceparent)
                 self.append("\"", to: &output)
+            }
+            if let fallback {
+                self.append(",\"fallback\":{\"from\":", to: &output)
+                output.append(contentsOf: fallback.from)
+                self.append(",\"code\":", to: &output)
+                JSONText.append(integer: fallback.code, to: &output)
+                self.append("}", to: &output)
             }
             self.append("}", to: &output)
         }

@@ -187,6 +187,7 @@ extension Configuration.Retry {
         object.read("budget_ratio", into: &self.budgetRatio, .number(0...1))
         object.read("budget_min", into: &self.budgetMin, .integer(0...1_000_000))
         object.read("methods", into: &self.methods, .list(of: .text))
+        object.read("fallback_techniques", into: &self.fallbackTechniques, .dictionary(of: .text))
     }
 }
 

@@ -131,6 +131,8 @@ struct Configuration: Equatable, Sendable {
         var budgetRatio = 0.2
         var budgetMin = 3
         var methods = ["rag.execute", "embedding.create", "health.check", "metrics.get"]
+        /// By technique, or pipeline, the one that takes its place when it fails.
+        var fallbackTechniques: [String: String] = [:]
     }
 
     struct Scaling: Equatable, Sendable {

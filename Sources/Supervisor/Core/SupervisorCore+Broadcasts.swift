@@ -5,23 +5,29 @@ struct Broadcast {
     enum Purpose {
         /// What of ours was cleared already, by type.
         case clearCache([(type: SupervisorCore.CacheType, count: Int)])
+        case initialize(String)
+        case destroy(String)
+        /// A pipeline that was there before the worker.
+        case replay(String)
     }
 
     /// What became of the message at one worker.
     enum Reply {
         case result(JSONValue)
-        /// An error object other than −32601, which counts as done.
+        /// −32601: for most messages that counts as done.
+        case notKnown
+        /// Another error object.
         case error(JSONValue)
         /// No answer in time, or none that can be read.
         case none
     }
 
     var purpose: Purpose
-    /// The operator's call that waits for it; it may be over before.
-    var caller: RequestToken?
+    /// The operators' calls that wait for it; they may be over before.
+    var callers: [RequestToken] = []
     /// Questions that are open, one a worker.
     var open: [RequestToken] = []
-    var replies: [(workerID: String, reply: Reply)] = []
+    var replies: [(worker: WorkerToken, workerID: String, reply: Reply)] = []
 }
 
 extension SupervisorCore {
@@ -36,36 +42,56 @@ extension SupervisorCore {
         case workerLeft
     }
 
-    /// Sends a message to every worker that serves; each has `timeouts.control` to answer, and no longer than the
-    /// caller has.
+    /// Sends a message to every worker that serves.
     ///
-    /// - Parameter params: JSON text.
+    /// - Parameters:
+    ///   - params: JSON text.
+    ///   - pools: nil: all.
+    ///   - patience: how long each may take to answer, but no longer than the caller waits; nil: `timeouts.control`.
     mutating func broadcast(
-        _ method: StaticString, _ params: [UInt8], _ purpose: Broadcast.Purpose, caller: RequestToken?,
-        _ effects: inout some SupervisorEffects
+        _ method: StaticString, _ params: [UInt8], _ purpose: Broadcast.Purpose, to pools: [Int]? = nil,
+        caller: RequestToken?, within patience: Nanoseconds? = nil, _ effects: inout some SupervisorEffects
     ) {
-        let broadcast = self.broadcasts.insert(Broadcast(purpose: purpose, caller: caller))
-        var deadline = self.now.advanced(by: self.configuration.timeouts.control)
+        let broadcast = self.broadcasts.insert(
+            Broadcast(purpose: purpose, callers: caller.map { [$0] } ?? []))
+        var deadline = self.now.advanced(by: patience ?? self.configuration.timeouts.control)
         // Before the caller's own time is over, so that he still hears who answered.
         if let caller {
             deadline = min(deadline, self.requests[caller].deadline.advanced(by: -.milliseconds(5)))
         }
         for worker in self.workers.tokens where self.hearsBroadcasts(worker) {
-            let request = self.requests.insert { $0.origin = .broadcast(broadcast, worker) }
-            self.requests.setDeadline(request, to: deadline)
-            self.broadcasts[broadcast].open.append(request)
-            let number = RequestTable.number(of: request)
-            effects.send(to: worker) { output in
-                MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
-                JSONText.append(unsigned: number, to: &output)
-                MessageWriter.append(",\"method\":\"", to: &output)
-                MessageWriter.append(method, to: &output)
-                MessageWriter.append("\",\"params\":", to: &output)
-                output.append(contentsOf: params)
-                MessageWriter.append("}\n", to: &output)
-            }
+            guard pools?.contains(self.workers[worker].pool) ?? true else { continue }
+            self.tell(worker, method, params, broadcast, deadline, &effects)
         }
         self.concludeIfDone(broadcast, &effects)
+    }
+
+    /// Sends such a message to one worker.
+    mutating func broadcast(
+        _ method: StaticString, _ params: [UInt8], _ purpose: Broadcast.Purpose, toOne worker: WorkerToken,
+        within patience: Nanoseconds, _ effects: inout some SupervisorEffects
+    ) {
+        let broadcast = self.broadcasts.insert(Broadcast(purpose: purpose))
+        self.tell(worker, method, params, broadcast, self.now.advanced(by: patience), &effects)
+    }
+
+    private mutating func tell(
+        _ worker: WorkerToken, _ method: StaticString, _ params: [UInt8], _ broadcast: BroadcastToken,
+        _ deadline: Instant, _ effects: inout some SupervisorEffects
+    ) {
+        let request = self.requests.insert { $0.origin = .broadcast(broadcast, worker) }
+        self.requests.setDeadline(request, to: deadline)
+        self.broadcasts[broadcast].open.append(request)
+        let number = RequestTable.number(of: request)
+        effects.send(to: worker) { output in
+            MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
+            JSONText.append(unsigned: number, to: &output)
+            MessageWriter.append(",\"method\":\"", to: &output)
+            MessageWriter.append(method, to: &output)
+            MessageWriter.append("\",\"params\":", to: &output)
+            output.append(contentsOf: params)
+            MessageWriter.append("}\n", to: &output)
+        }
     }
 
     private func hearsBroadcasts(_ worker: WorkerToken) -> Bool {
@@ -91,12 +117,12 @@ extension SupervisorCore {
         case .answered(.workerError(let bytes)):
             let error = (try? JSONValue(parsing: bytes)) ?? .null
             let isUnknown = error["code"]?.integerValue == Int64(ErrorCode.methodNotFound.rawValue)
-            reply = isUnknown ? .result(.null) : .error(error)
+            reply = isUnknown ? .notKnown : .error(error)
         case .answered(.failure), .unreadable, .none: reply = Broadcast.Reply.none
         case .workerLeft: reply = nil
         }
         if let reply {
-            self.broadcasts[broadcast].replies.append((self.workers[worker].id, reply))
+            self.broadcasts[broadcast].replies.append((worker, self.workers[worker].id, reply))
         }
         self.concludeIfDone(broadcast, &effects)
     }
@@ -119,12 +145,21 @@ extension SupervisorCore {
         guard self.broadcasts[broadcast].open.isEmpty else { return }
         let ended = self.broadcasts[broadcast]
         self.broadcasts.remove(broadcast)
-        let result: JSONValue
+        let outcome: Result<JSONValue, RPCError>
         switch ended.purpose {
-        case .clearCache(let counts): result = Self.cleared(counts, ended.replies)
+        case .clearCache(let counts): outcome = .success(Self.cleared(counts, ended.replies))
+        case .initialize(let id): outcome = self.concludeInitialization(of: id, ended.replies, &effects)
+        case .destroy: outcome = .success(.null)
+        case .replay(let id):
+            return self.concludeReplay(of: id, ended.replies, &effects)
         }
-        guard let caller = ended.caller, self.requests.contains(caller) else { return }
-        result.bytes.withUnsafeBytes { self.end(caller, .result($0), &effects) }
+        for caller in ended.callers where self.requests.contains(caller) {
+            switch outcome {
+            case .success(let result):
+                result.bytes.withUnsafeBytes { self.end(caller, .result($0), &effects) }
+            case .failure(let error): self.end(caller, .failure(error), &effects)
+            }
+        }
     }
 }
 
@@ -147,31 +182,27 @@ extension SupervisorCore {
         effects.log(
             .info, "cache.cleared",
             ["cache": .string(name), "by": .string(self.origin(of: incoming))])
-        var caller: RequestToken?
-        if incoming.id != nil {
-            let request = self.register(
-                incoming, metadata, .other, pool: 0, timeout: self.configuration.timeouts.controlWait)
-            self.requests.setDeadline(request, to: self.requests[request].deadline)
-            caller = request
-        }
+        let caller = self.waitingCaller(incoming, metadata)
         let message: JSONValue = ["cache_type": .string(name)]
         self.broadcast("cache.clear", message.bytes, .clearCache(counts), caller: caller, &effects)
     }
 
     /// Ours and the workers' counts together, and which workers did not do it.
     private static func cleared(
-        _ counts: [(type: CacheType, count: Int)], _ replies: [(workerID: String, reply: Broadcast.Reply)]
+        _ counts: [(type: CacheType, count: Int)],
+        _ replies: [(worker: WorkerToken, workerID: String, reply: Broadcast.Reply)]
     ) -> JSONValue {
         var totals = counts
         var unanswered: [JSONValue] = []
         var failed: [JSONValue] = []
-        for (workerID, reply) in replies {
+        for (_, workerID, reply) in replies {
             switch reply {
             case .result(let result):
                 for index in totals.indices {
                     let count = result["cleared"]?[totals[index].type.rawValue]?.integerValue ?? 0
                     totals[index].count += Int(clamping: max(0, min(count, 1 << 40)))
                 }
+            case .notKnown: break
             case .error(let error): failed.append(["worker_id": .string(workerID), "error": error])
             case .none: unanswered.append(.string(workerID))
             }

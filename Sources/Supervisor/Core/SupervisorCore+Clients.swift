@@ -289,7 +289,9 @@ extension SupervisorCore {
         case .status:
             let isOperator = self.connections[incoming.caller.connection].isOperator
             self.answer(incoming, result: self.status(forOperator: isOperator, &effects), &effects)
-        case .restart, .reload, .drain, .scale, .stop, .clearCache:
+        case .listPipelines:
+            self.answer(incoming, result: self.pipelineList, &effects)
+        case .restart, .reload, .drain, .scale, .stop, .clearCache, .initializePipeline, .destroyPipeline:
             self.answerOperator(method, incoming, metadata, &effects)
         }
     }

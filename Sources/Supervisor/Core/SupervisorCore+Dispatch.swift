@@ -208,7 +208,8 @@ extension SupervisorCore {
                 MessageWriter.appendCall(
                     number, method: slice(call.methodName), params: slice(call.params),
                     requestID: slice(call.requestID), traceparent: slice(call.traceparent),
-                    deadlineMilliseconds: max(1, left.millisecondsRoundedUp), to: &output)
+                    deadlineMilliseconds: max(1, left.millisecondsRoundedUp),
+                    fallback: call.fallback.map { ($0.from, $0.code) }, to: &output)
             }
         }
         guard !isNotification else {

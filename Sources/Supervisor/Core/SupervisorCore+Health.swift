@@ -112,6 +112,7 @@ extension SupervisorCore {
                 "after_ms": .number(self.now.duration(since: process.startedAt).inMilliseconds),
                 "max_concurrency": .integer(process.maxConcurrency),
             ])
+        self.replayPipelines(to: worker, &effects)
         self.setRecycling(of: worker)
         self.newcomerIsReady(worker, &effects)
         self.dispatch(process.pool, &effects)

@@ -21,7 +21,9 @@ extension SupervisorCore {
             case .scale: try self.scale(&params, incoming, &effects)
             case .stop: try self.stop(&params, incoming, &effects)
             case .clearCache: try self.clearCache(&params, incoming, metadata, &effects)
-            case .ping, .status, .cancelRequest, .cancelled:
+            case .initializePipeline: try self.initializePipeline(&params, incoming, metadata, &effects)
+            case .destroyPipeline: try self.destroyPipeline(&params, incoming, metadata, &effects)
+            case .ping, .status, .listPipelines, .cancelRequest, .cancelled:
                 preconditionFailure("\(method) is not for operators only")
             }
         } catch {
@@ -252,6 +254,9 @@ struct OperatorParams {
         let value = self.members.remove(at: index).value
         return value.isNull ? nil : value
     }
+
+    /// A member that is looked at elsewhere.
+    mutating func pass(_ name: String) { _ = self.take(name) }
 
     /// A string, or a number that stands for one.
     mutating func name(_ name: String) throws(RPCError) -> String? {

@@ -93,6 +93,8 @@ extension SupervisorCore {
                 self.requests.enqueue(request)
                 self.startClocks(of: request)
                 self.slotCameFree(worker, &effects)
+            } else if self.fallBack(request, outcome, &effects) {
+                self.slotCameFree(worker, &effects)
             } else {
                 self.conclude(request, outcome, by: worker, &effects)
                 self.release(request, worker, &effects)

@@ -23,6 +23,14 @@ extension SupervisorCore {
         let matching = incoming.withMethod { method in
             self.pools.indices.filter { self.pools[$0].serves(method) }
         }
+        return self.route(technique, among: matching)
+    }
+
+    /// - Parameters:
+    ///   - name: a technique, or the id of a pipeline, which goes where its technique does.
+    ///   - matching: pools that serve the method, at least one.
+    func route(_ name: String, among matching: [Int]) -> Destination {
+        let technique = self.pipelines.first { $0.id == name && $0.isReady }?.technique ?? name
         if let name = self.configuration.loadBalancer.techniqueRouting[technique],
             let pool = matching.first(where: { self.pools[$0].configuration.name == name })
         {
@@ -32,6 +40,9 @@ extension SupervisorCore {
         let offering = matching.first { self.pools[$0].techniques?.contains(technique) ?? true }
         if let offering { return .pool(offering) }
         let known = matching.flatMap { self.pools[$0].techniques ?? [] }
+        if let base = Pipeline.technique(ofID: name), known.contains(String(base)) {
+            return .refused(Self.noPipeline(name, known: self.pipelines.map(\.id)))
+        }
         return .refused(Self.noWorker(forTechnique: technique, known: known))
     }
 
@@ -53,7 +64,7 @@ extension SupervisorCore {
         return ParamsReader.string("technique", in: params)
     }
 
-    private static func noWorker(forTechnique technique: String, known: [String]) -> RPCError {
+    static func noWorker(forTechnique technique: String, known: [String]) -> RPCError {
         let nearest = NearestName.find(technique, in: known)
         let hint = nearest.map { "; did you mean \($0)?" } ?? ""
         return RPCError(

@@ -137,6 +137,7 @@ extension SupervisorCore {
         if let check = process.healthCheck { self.requests.remove(check) }
         self.workers[worker].healthCheck = nil
         self.forgetBroadcasts(to: worker, &effects)
+        self.forgetFailures(of: worker)
         self.settleCalls(of: worker, exit, &effects)
         self.removeTimer(.life, Int(worker.index))
         self.removeTimer(.health, Int(worker.index))

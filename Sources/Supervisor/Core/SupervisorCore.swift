@@ -57,6 +57,7 @@ struct SupervisorCore: ~Copyable {
     /// The slices of the file of embeddings.
     var embeddingFile = EmbeddingFileProgress()
     var broadcasts = SlotMap<Broadcast>()
+    var pipelines: [Pipeline] = []
     /// The first one is under way, the others wait for it.
     var rollouts: [Rollout] = []
     /// Why the last rollout was aborted, until one succeeds.
@@ -105,7 +106,7 @@ struct SupervisorCore: ~Copyable {
     mutating func noteTechniques() {
         self.techniquesMatter =
             !self.configuration.loadBalancer.techniqueRouting.isEmpty
-            || self.pools.contains { $0.techniques != nil }
+            || self.pools.contains { $0.techniques != nil } || !self.pipelines.isEmpty
     }
 
     var limits: Configuration.Limits { self.configuration.limits }

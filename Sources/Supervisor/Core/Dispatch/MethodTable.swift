@@ -13,6 +13,9 @@ struct MethodTable {
         case scale = "supervisor.scale"
         case stop = "supervisor.stop"
         case clearCache = "cache.clear"
+        case initializePipeline = "pipeline.initialize"
+        case destroyPipeline = "pipeline.destroy"
+        case listPipelines = "pipeline.list"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
     }
@@ -38,9 +41,7 @@ struct MethodTable {
     }
 
     /// Methods that the contract gives to the supervisor, so that no worker sees them.
-    private static let reservedNames = [
-        "pipeline.initialize", "pipeline.destroy", "pipeline.list", "health.detailed", "system.info",
-    ]
+    private static let reservedNames = ["health.detailed", "system.info"]
     private static let reservedPrefixes: [StaticString] = [
         "supervisor.", "config.", "events.", "cache.", "embedding_cache.", "rpc.", "$/", "notifications/",
     ]

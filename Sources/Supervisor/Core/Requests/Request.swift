@@ -57,6 +57,8 @@ struct Request {
     /// The worker that lost it: it goes to another one.
     var avoided: WorkerToken?
     var deaths = DeathsInFlight()
+    /// Why another technique was taken than the caller asked for; nil: none was.
+    var fallback: TechniqueFallback?
 
     /// Memory that it takes for its caller.
     var heldBytes: Int { self.bytes.count + (self.embedding?.bytes ?? 0) }
@@ -110,6 +112,14 @@ struct Request {
         self.bytes.append(contentsOf: traceparent)
     }
 
+    /// Puts other params in the place of those it has.
+    mutating func replaceParams(_ params: [UInt8]) {
+        let difference = params.count - self.params.count
+        self.bytes.replaceSubrange(self.params, with: params)
+        self.ends.params += difference
+        self.ends.requestID += difference
+    }
+
     mutating func clear() {
         self.state = .none
         self.origin = .nobody
@@ -117,6 +127,7 @@ struct Request {
         self.attempts = 0
         self.avoided = nil
         self.deaths = DeathsInFlight()
+        self.fallback = nil
         self.wantsMetadata = false
         self.cacheUse = .bypass
         self.acceptsStale = false

@@ -236,8 +236,23 @@ struct RequestTable {
     /// Takes a request from the flight it waits for; the caller of this has it wait for another.
     mutating func leaveFlight(_ token: RequestToken, for plan: EmbeddingPlan) {
         self.leavePlace(token)
+        self.change(token) { $0.embedding = .answer(plan) }
+    }
+
+    /// Takes a call from its worker, to be asked in another way and maybe in another pool; the caller of this starts it.
+    mutating func takeBack(_ token: RequestToken, params: [UInt8], pool: Int, _ fallback: TechniqueFallback) {
+        self.leavePlace(token)
+        self.change(token) {
+            $0.replaceParams(params)
+            $0.pool = pool
+            $0.fallback = fallback
+        }
+    }
+
+    /// Changes what a request holds.
+    private mutating func change(_ token: RequestToken, _ body: (inout Request) -> Void) {
         let before = self.requests[token].heldBytes
-        self.requests[token].embedding = .answer(plan)
+        body(&self.requests[token])
         let difference = self.requests[token].heldBytes - before
         self.heldBytes += difference
         if let connection = self.requests[token].connection {
