@@ -1,4 +1,4 @@
-import Glibc
+@testable import Worker
 
 /// Runs blocking work on a thread of its own and waits for it without blocking the test's.
 ///
@@ -12,20 +12,6 @@ func onOwnThread<Result: Sendable>(_ body: @escaping @Sendable () -> Result) asy
 
 /// Runs work on a thread of its own and does not wait for it.
 func startOwnThread(_ body: @escaping @Sendable () -> Void) {
-    var thread = pthread_t()
-    let code = pthread_create(
-        &thread, nil,
-        { context in
-            guard let context else { return nil }
-            Unmanaged<Work>.fromOpaque(context).takeRetainedValue().run()
-            return nil
-        }, Unmanaged.passRetained(Work(body)).toOpaque())
-    precondition(code == 0, "pthread_create: \(code)")
-    pthread_detach(thread)
-}
-
-private final class Work: Sendable {
-    let run: @Sendable () -> Void
-
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+    let isStarted = DetachedThread.start(body)
+    precondition(isStarted, "the system gives no more threads")
 }

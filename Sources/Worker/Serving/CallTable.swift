@@ -1,4 +1,3 @@
-import Glibc
 import Protocol
 
 /// The calls that run or wait for a free slot. Whoever takes a call out of the table answers it, so that
@@ -114,33 +113,5 @@ final class CallTable: Sendable {
             defer { state.unanswered.removeAll() }
             return Array(state.unanswered.values)
         }
-    }
-}
-
-/// One thread tells another.
-private final class Signal: @unchecked Sendable {
-    // @unchecked: a POSIX semaphore is made to be shared; the pointer never changes.
-    private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)
-
-    init() { sem_init(self.semaphore, 0, 0) }
-
-    deinit {
-        sem_destroy(self.semaphore)
-        self.semaphore.deallocate()
-    }
-
-    func raise() { sem_post(self.semaphore) }
-
-    func wait() {
-        while sem_wait(self.semaphore) != 0, errno == EINTR {}
-    }
-
-    func wait(milliseconds: Int64) {
-        var until = timespec()
-        clock_gettime(CLOCK_REALTIME, &until)
-        let nanoseconds = Int64(until.tv_nsec) + milliseconds % 1000 * 1_000_000
-        until.tv_sec += Int(milliseconds / 1000 + nanoseconds / 1_000_000_000)
-        until.tv_nsec = Int(nanoseconds % 1_000_000_000)
-        while sem_timedwait(self.semaphore, &until) != 0, errno == EINTR {}
     }
 }
