@@ -5,16 +5,17 @@ import Protocol
 ///
 /// The thread that calls `run` reads, and answers at once what only reads (`health.check`, `ping`,
 /// `metrics.get`) or cancels: these must be answered while every thread of the pool retrieves. Each
-/// `rag.execute` is a task.
+/// `rag.execute` and each `embedding.create` is a task, or has a thread where it may wait for an endpoint.
 final class StdioServer: Sendable {
     /// How long calls may still take after the input has ended.
     private static let drainMilliseconds: Int64 = 10_000
-    private static let readBytes = 64 << 10
 
     private let service: WorkerService
     private let output: OutputBuffer
     private let calls: CallTable
     private let limits = MessageLimits()
+    /// What this worker asks the supervisor; nil: there is none to be asked.
+    private let questions: SupervisorCalls?
     private let startTask: Starter
 
     /// Runs a piece of work beside the reading thread.
@@ -22,39 +23,22 @@ final class StdioServer: Sendable {
 
     /// - Parameter startTask: by default a task on the pool that has one thread a processor.
     init(
-        service: WorkerService, output: OutputBuffer, waitingLimit: Int,
+        service: WorkerService, output: OutputBuffer, waitingLimit: Int, questions: SupervisorCalls? = nil,
         startTask: @escaping Starter = { body in Task { body() } }
     ) {
         self.service = service
         self.output = output
+        self.questions = questions
         self.startTask = startTask
         self.calls = CallTable(slots: service.capabilities.maxConcurrency, waitingLimit: waitingLimit)
     }
 
     /// Reads to the end of the input and returns when everything is answered.
     func run(input: Int32) {
-        var decoder = FrameDecoder(framing: .lines, limits: self.limits)
-        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.readBytes, alignment: 16)
-        defer { buffer.deallocate() }
-        while true {
+        let reader = LineReader(limits: self.limits) {
             while self.output.isOverfull { usleep(1_000) }
-            let count = read(input, buffer.baseAddress, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            if count < 0, errno == EAGAIN {
-                var wait = pollfd(fd: input, events: Int16(POLLIN), revents: 0)
-                poll(&wait, 1, -1)
-                continue
-            }
-            guard count > 0 else { break }
-            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            var offset = 0
-            while let frame = decoder.next(in: bytes, from: &offset) {
-                self.take(frame, decoder, bytes)
-            }
         }
-        if let frame = decoder.finish() {
-            self.take(frame, decoder, UnsafeRawBufferPointer(rebasing: buffer[..<0]))
-        }
+        reader.run(input: input) { self.take($0) }
         for call in self.calls.drain(milliseconds: Self.drainMilliseconds) {
             let error = RPCError(
                 .workerUnavailable, reason: "shutting_down", "The worker stopped before it could answer",
@@ -63,19 +47,13 @@ final class StdioServer: Sendable {
         }
     }
 
-    private func take(_ frame: FrameDecoder.Frame, _ decoder: FrameDecoder, _ bytes: UnsafeRawBufferPointer) {
-        switch frame {
-        case .input(let range):
-            self.take(message: UnsafeRawBufferPointer(rebasing: bytes[range]))
-        case .assembled:
-            decoder.withAssembled { self.take(message: $0) }
-        case .oversize:
-            decoder.withAssembled { prefix in
-                self.refuse(
-                    ClientMessage.oversize(prefix: prefix, limits: self.limits), prefix, .line(self.output))
-            }
-        case .unreadable(let fault):
-            preconditionFailure("lines have no header to be unreadable: \(fault)")
+    private func take(_ line: LineReader.Line) {
+        switch line {
+        case .whole(let message): self.take(message: message)
+        case .oversize(let prefix):
+            let message = ClientMessage.oversize(prefix: prefix, limits: self.limits)
+            if self.isAnswer(message, prefix, isWhole: false) { return }
+            self.refuse(message, prefix, .line(self.output))
         }
     }
 }
@@ -99,8 +77,16 @@ extension StdioServer {
                 }
             }
         case .invalid, .malformed:
+            if self.isAnswer(message, bytes, isWhole: true) { return }
             self.refuse(message, bytes, .line(self.output))
         }
+    }
+
+    /// Hands over what answers a question of ours: no request, but with an id that only we give.
+    private func isAnswer(_ message: ClientMessage, _ bytes: UnsafeRawBufferPointer, isWhole: Bool) -> Bool {
+        guard let questions = self.questions, case .invalid(_, let id?) = message else { return false }
+        return questions.take(
+            id: UnsafeRawBufferPointer(rebasing: bytes[id]), message: isWhole ? bytes : nil)
     }
 
     /// Answers what is no request.
@@ -203,8 +189,8 @@ extension StdioServer {
             guard result.count <= self.limits.messageBytes - 1_024 else {
                 throw RPCError(
                     .serializationError, reason: "reply_too_large",
-                    "The result has \(result.count) bytes, more than a message may have; ask for a lower options.top_k"
-                )
+                    "The result has \(result.count) bytes, more than a message may have; ask for a lower "
+                        + "options.top_k")
             }
             if let call = self.calls.take(key) { self.answer(call, withResult: result) }
         } catch {
