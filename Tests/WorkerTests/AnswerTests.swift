@@ -118,7 +118,7 @@ import Testing
             ])
         let metadata = try #require(result["metadata"])
         #expect(metadata["index_generation"]?.stringValue == small.index.generation)
-        #expect(metadata["embedder"]?.stringValue == small.index.settings.embedder)
+        #expect(metadata["embedder"]?.stringValue == small.index.embeddingModel)
         #expect(metadata["generator"] == "extractive")
         #expect(metadata["explain"]?["k"] == 60.0)
     }

@@ -97,6 +97,99 @@ import Testing
     }
 }
 
+@Suite struct EmbeddingConfigurationTests {
+    static func embedding(_ text: String, _ environment: [String: String] = [:]) throws -> EmbeddingSettings {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write("{ embedding: \(text) }\n", to: "w.json5")
+        return try ServeSettingsTests.settings(["--config", file], environment).embedding
+    }
+
+    @Test(arguments: ["{}", "{ provider: 'lsi' }", "null"])
+    func isLSIUnlessAnEndpointIsNamed(text: String) throws {
+        #expect(try Self.embedding(text) == .latentSemantic)
+    }
+
+    @Test func readsAnEndpoint() throws {
+        let settings = try Self.embedding("{ provider: 'ollama', url: 'http://h:1', model: 'm' }")
+        let address = try HTTPAddress("http://h:1")
+        #expect(settings == .endpoint(EndpointSettings(dialect: .ollama, address: address, model: "m")))
+        let whole = try Self.embedding(
+            """
+            { provider: 'openai', url: 'http://h:1/v1', model: 'm', dimensions: 768, timeout: '1500ms', batch_size: 8,
+              api_key_env: 'KEY_1' }
+            """, ["KEY_1": "s3cret"])
+        let wanted = EndpointSettings(
+            dialect: .openai, address: try HTTPAddress("http://h:1/v1"), model: "m", dimensions: 768,
+            timeoutMilliseconds: 1_500, batchSize: 8, apiKey: "s3cret")
+        #expect(whole == .endpoint(wanted))
+        #expect(wanted.url == "http://h:1/v1/embeddings")
+    }
+
+    @Test func leavesTheDimensionsToTheModelOfAnEndpoint() throws {
+        let directory = try TemporaryDirectory()
+        let file = try directory.write(
+            "{ embedding: { provider: 'ollama', url: 'http://127.0.0.1:1', model: 'm' } }", to: "w.json5")
+        let source = try directory.write("Text.", to: "a.txt")
+        let index = ["index", "--out", directory.file("out"), "--config", file, source]
+        #expect(WorkerCommand.run(index + ["--dimensions", "3"]) == ExitCode.usage)
+        #expect(WorkerCommand.run(index) == ExitCode.failed)
+    }
+
+    @Test(arguments: [
+        ("{ provider: 'olama' }", "embedding.provider: expected one of lsi, ollama, openai"),
+        ("{ provider: 'olama' }", "did you mean ollama?"),
+        ("{ provder: 'ollama' }", "embedding.provder: unknown key; did you mean provider?"),
+        (
+            "{ provider: 'ollama', model: 'm' }",
+            "embedding.url: expected a value: the provider \"ollama\" needs one"
+        ),
+        ("{ provider: 'openai', url: 'http://h' }", "embedding.model: expected a value"),
+        ("{ url: 'http://h' }", "embedding.url: means nothing with provider \"lsi\""),
+        (
+            "{ provider: 'lsi', api_key_env: 'K' }",
+            "embedding.api_key_env: means nothing with provider \"lsi\""
+        ),
+        (
+            "{ provider: 'openai', url: 'https://h', model: 'm' }",
+            "embedding.url: https is not spoken here: run a proxy on this host that does"
+        ),
+        ("{ provider: 'openai', url: 'h:80', model: 'm' }", "embedding.url: expected a URL such as"),
+        ("{ provider: 'openai', url: 7, model: 'm' }", "found the number 7"),
+        ("{ provider: 'openai', url: 'http://h', model: '' }", "embedding.model: expected a name"),
+        (
+            "{ provider: 'openai', url: 'http://h', model: 'm', dimensions: 0 }",
+            "embedding.dimensions: expected"
+        ),
+        ("{ provider: 'openai', url: 'http://h', model: 'm', timeout: '0s' }", "embedding.timeout: expected"),
+        (
+            "{ provider: 'openai', url: 'http://h', model: 'm', batch_size: 257 }",
+            "embedding.batch_size: expected"
+        ),
+        (
+            "{ provider: 'openai', url: 'http://h', model: 'm', api_key_env: '1K' }",
+            "embedding.api_key_env: expected"
+        ),
+        (
+            "{ provider: 'openai', url: 'http://h', model: 'm', api_key_env: 'K' }",
+            "embedding.api_key_env: the variable K is not set"
+        ),
+        (
+            "{ provider: 'openai', url: 'http://h', model: 'm', api_key_env: 'BAD' }",
+            "embedding.api_key_env: expected BAD to hold printable characters"
+        ),
+        ("7", "embedding: expected an object, found the number 7"),
+    ])
+    func namesWhatIsWrong(text: String, part: String) throws {
+        do {
+            _ = try Self.embedding(text, ["BAD": "s3cret\r\nX: y"])
+            Issue.record("\(text) was accepted")
+        } catch let error as UsageError {
+            #expect(error.description.contains(part), "\(error)")
+            #expect(!error.description.contains("s3cret"))
+        }
+    }
+}
+
 @Suite struct ShippedConfigurationTests {
     @Test func isAccepted() throws {
         let root = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
@@ -115,6 +208,7 @@ import Testing
         (["help", "index"], ExitCode.done), (["serve", "--help"], ExitCode.done),
         (["query", "bm52", "x"], ExitCode.usage),
         (["query", "bm25", "x", "--index", "/none"], ExitCode.failed),
+        (["index", "--out", "/tmp/none", "--config", "/none", "/nonexistent"], ExitCode.usage),
     ])
     func exitsAsTheContractSays(arguments: [String], code: Int32) {
         #expect(WorkerCommand.run(arguments) == code)

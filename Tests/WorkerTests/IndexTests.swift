@@ -181,16 +181,17 @@ import Testing
         let directory = try TemporaryDirectory()
         try directory.write("Good text.", to: "src/a.txt")
         try directory.write("{broken", to: "src/b.json")
-        var warnings: [String] = []
+        let warnings = Locked<[String]>([])
         var indexer = CorpusIndexer(
             paths: [directory.file("src")], directory: IndexDirectory(path: directory.file("out")))
-        indexer.warn = { warnings.append($0) }
+        indexer.warn = { warning in warnings.withLock { $0.append(warning) } }
         guard case .published(let summary) = try indexer.run() else {
             Issue.record("nothing was published")
             return
         }
         #expect(summary.documents == 1)
-        #expect(warnings.count == 1 && warnings[0].contains("b.json: expected JSON"))
+        let told = warnings.withLock { $0 }
+        #expect(told.count == 1 && told[0].contains("b.json: expected JSON"))
     }
 }
 

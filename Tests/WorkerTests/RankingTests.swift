@@ -147,7 +147,7 @@ import Testing
         let small = try SmallIndex(
             [SourceDocument(id: "a", source: "a", format: .plain, text: Array("Some text.".utf8))],
             settings: settings)
-        #expect(small.index.settings.embedder == nil)
+        #expect(small.index.embeddingModel == nil)
         let outcome = try Retriever(index: small.index).retrieve(
             .basic, terms: ["text"], limit: 5, selection: .all)
         #expect(outcome.hits.count == 1)

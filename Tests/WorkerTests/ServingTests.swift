@@ -21,16 +21,20 @@ struct ServedIndex {
     }
 
     /// Serves some input to its end and returns the lines that came out.
-    func serve(_ bytes: [UInt8], slots: Int = 4, waitingLimit: Int = 1_000) async throws -> [JSONValue] {
+    func serve(
+        _ bytes: [UInt8], slots: Int = 4, waitingLimit: Int = 1_000, service: WorkerService? = nil
+    ) async throws -> [JSONValue] {
         let requests = self.directory.file("in")
         let replies = self.directory.file("replies")
         try FileSystem.write([bytes], to: requests)
         try FileSystem.write([], to: replies)
         let output = try FileDescriptor(opening: replies, O_WRONLY | O_APPEND)
         let source = try FileDescriptor(opening: requests, O_RDONLY)
-        let service = WorkerService(
-            workerID: "worker_test", capabilities: WorkerCapabilities(maxConcurrency: slots),
-            holder: IndexHolder(directory: self.out))
+        let service =
+            service
+            ?? WorkerService(
+                workerID: "worker_test", capabilities: WorkerCapabilities(maxConcurrency: slots),
+                holder: IndexHolder(directory: self.out))
         let server = StdioServer(
             service: service, output: OutputBuffer(descriptor: output.rawValue) {},
             waitingLimit: waitingLimit, startTask: { startOwnThread($0) })

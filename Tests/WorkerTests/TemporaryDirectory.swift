@@ -3,7 +3,7 @@ import Glibc
 @testable import Worker
 
 /// A directory that is removed, with the files in it, when the test ends.
-final class TemporaryDirectory {
+final class TemporaryDirectory: Sendable {
     let path: String
 
     init() throws {

@@ -3,17 +3,19 @@ import Protocol
 /// `worker eval DIR`: the quality of every technique on a judged collection.
 enum EvaluateCommand {
     static let help = """
-        worker eval DIR [--json]
+        worker eval DIR [--config FILE] [--json]
 
         Measures every technique on a test collection in BEIR's layout: DIR/corpus.jsonl, DIR/queries.jsonl and
         DIR/qrels/test.tsv. The index is made anew, in $TMPDIR or /tmp,
         and removed. Measures are trec_eval's.
 
-          --json    {technique: {ndcg_cut_10, map, recall_100, queries}}
+          --config FILE   JSON5; its `embedding` says what makes the vectors (LSI); no file is read without it
+          --json          {technique: {ndcg_cut_10, map, recall_100, queries}}
         """
 
     static func run(_ arguments: [String]) throws -> Int32 {
-        let arguments = try CommandArguments(arguments, options: [.flag("--json")])
+        let arguments = try CommandArguments(
+            arguments, options: [.value("--config", "FILE"), .flag("--json")])
         if arguments.asksForHelp {
             Console.result(self.help)
             return ExitCode.done
@@ -21,7 +23,10 @@ enum EvaluateCommand {
         guard arguments.words.count == 1 else {
             throw UsageError("expected one directory: worker eval DIR [--json]")
         }
-        let evaluation = try Evaluation(TestCollection(directory: arguments.words[0]))
+        let configuration = try arguments["--config"].map { try WorkerConfiguration(file: $0) }
+        let settings = try (configuration ?? WorkerConfiguration()).embedding.settings(ProcessEnvironment())
+        let evaluation = try Evaluation(
+            TestCollection(directory: arguments.words[0]), embedding: WorkerEmbedding(settings))
         let queries = evaluation.collection.queries.count
         var members: [JSONValue.Member] = []
         var lines = ["\(queries) queries  nDCG@10     MAP  R@100"]

@@ -1,3 +1,5 @@
+import Glibc
+
 /// `worker index`: brings an index up to date.
 enum IndexCommand {
     static let help = """
@@ -10,13 +12,14 @@ enum IndexCommand {
           --out DIR           where the index is published; made when it is not there
           --chunk-bytes N     the size of a chunk, 200 to 100000 (\(Chunker.Options().maximumBytes))
           --overlap N         sentences a chunk repeats of the one before, 0 to 20 (\(Chunker.Options().overlap))
-          --dimensions N      dimensions of the vectors, 0 (none) to 1000 (\(IndexSettings().requestedDimensions))
+          --dimensions N      dimensions of LSI's vectors, 0 (none) to 1000 (\(IndexSettings().requestedDimensions))
+          --config FILE       JSON5; its `embedding` says what makes the vectors (LSI); no file is read without it
           --force             make it anew even when nothing changed
         """
 
     private static let options: [CommandArguments.Option] = [
         .value("--out", "DIR"), .value("--chunk-bytes", "N"), .value("--overlap", "N"),
-        .value("--dimensions", "N"),
+        .value("--dimensions", "N"), .value("--config", "FILE"),
         .flag("--force"),
     ]
 
@@ -38,14 +41,38 @@ enum IndexCommand {
         settings.chunkOverlap = try arguments.integer("--overlap", in: 0...20) ?? settings.chunkOverlap
         settings.requestedDimensions =
             try arguments.integer("--dimensions", in: 0...1_000) ?? settings.requestedDimensions
+        let embedding = try self.embedding(arguments)
+        if embedding.isRemote, arguments.has("--dimensions") {
+            throw UsageError("--dimensions is for LSI: the model that `embedding` names has its own")
+        }
         var indexer = CorpusIndexer(
             paths: arguments.words, directory: IndexDirectory(path: directory), settings: settings)
         indexer.isForced = arguments.has("--force")
+        indexer.embedding = embedding
         indexer.warn = { Console.message($0) }
         let start = MonotonicClock.now
         let outcome = try indexer.run()
         Console.message(self.report(outcome, directory: directory, milliseconds: start.millisecondsAgo))
         return ExitCode.done
+    }
+
+    /// What makes the vectors: an endpoint's are kept in the supervisor's cache when one can be asked, which is so when
+    /// this is the `prepare` of a pool.
+    private static func embedding(_ arguments: CommandArguments) throws -> WorkerEmbedding {
+        let environment = ProcessEnvironment()
+        let configuration =
+            if let file = arguments["--config"] { try WorkerConfiguration(file: file) } else {
+                WorkerConfiguration()
+            }
+        let settings = try configuration.embedding.settings(environment)
+        guard case .endpoint = settings,
+            SupervisorCalls.isPossible(input: STDIN_FILENO, output: STDOUT_FILENO, environment: environment)
+        else { return WorkerEmbedding(settings) }
+        let descriptors = try StandardDescriptors()
+        // Without a reader there are no answers, and without answers no more questions.
+        let calls = SupervisorCalls(output: OutputBuffer(descriptor: descriptors.output) {})
+        let isStarted = DetachedThread.start { calls.readAnswers(from: descriptors.input) }
+        return WorkerEmbedding(settings, calls: isStarted ? calls : nil)
     }
 
     private static func report(_ outcome: CorpusIndexer.Outcome, directory: String, milliseconds: Double)

@@ -42,7 +42,8 @@ enum QueryCommand {
             return ExitCode.done
         } catch {
             Console.message(error.message)
-            return error.code == .databaseConnectionError ? ExitCode.failed : ExitCode.usage
+            let isOurs = error.code == .invalidParams || error.code == .pipelineNotFound
+            return isOurs ? ExitCode.usage : ExitCode.failed
         }
     }
 
@@ -54,7 +55,9 @@ enum QueryCommand {
         guard let index = snapshot.index else {
             throw .unusableIndex(snapshot.failure ?? IndexError(reason: .missing, path: ""))
         }
-        return try QuestionAnswering(parameters: parameters, index: index).run(since: .now) {}
+        return try QuestionAnswering(
+            parameters: parameters, index: index, embedding: WorkerEmbedding(settings.embedding)
+        ).run(since: .now) {}
     }
 
     private static func json(_ result: ExecuteResult, _ settings: ServeSettings) -> String {

@@ -34,18 +34,34 @@ enum ServeCommand {
             // Nobody is left to answer: no failure of ours.
             exit(ExitCode.done)
         }
-        let server = self.makeServer(settings, output: output)
+        let isSupervised = SupervisorCalls.isPossible(
+            input: descriptors.input, output: descriptors.output, environment: ProcessEnvironment())
+        let questions = isSupervised ? SupervisorCalls(output: output) : nil
+        let server = self.makeServer(settings, output: output, questions)
         server.run(input: descriptors.input)
         return ExitCode.done
     }
 
-    private static func makeServer(_ settings: ServeSettings, output: OutputBuffer) -> StdioServer {
-        let capabilities = WorkerCapabilities(maxConcurrency: settings.maxConcurrency)
+    private static func makeServer(
+        _ settings: ServeSettings, output: OutputBuffer, _ questions: SupervisorCalls?
+    ) -> StdioServer {
+        let embedding = WorkerEmbedding(settings.embedding, calls: questions)
+        let capabilities = WorkerCapabilities(
+            maxConcurrency: settings.maxConcurrency, endpointModel: embedding.endpointModel)
         let directory = settings.indexDirectory.map { IndexDirectory(path: $0) }
         let holder = IndexHolder(directory: directory) { index in
             output.write(line: capabilities.notification(index))
         }
-        let service = WorkerService(workerID: settings.workerID, capabilities: capabilities, holder: holder)
-        return StdioServer(service: service, output: output, waitingLimit: settings.waitingLimit)
+        let service = WorkerService(
+            workerID: settings.workerID, capabilities: capabilities, holder: holder, embedding: embedding)
+        guard embedding.isRemote else {
+            return StdioServer(service: service, output: output, waitingLimit: settings.waitingLimit)
+        }
+        // Whoever waits for an endpoint must not hold one of the few threads that tasks run on.
+        return StdioServer(
+            service: service, output: output, waitingLimit: settings.waitingLimit, questions: questions,
+            startTask: { body in
+                if !DetachedThread.start(body) { Task { body() } }
+            })
     }
 }

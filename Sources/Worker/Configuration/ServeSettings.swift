@@ -11,6 +11,7 @@ struct ServeSettings: Equatable {
     var indexDirectory: String?
     var maxConcurrency: Int
     var waitingLimit: Int
+    var embedding: EmbeddingSettings
 
     /// - Parameter workerID: the id that stood as first word; nil when there was none.
     init(
@@ -35,6 +36,7 @@ struct ServeSettings: Equatable {
             ?? configuration.indexDirectory.map { Self.resolve($0, below: environment["PROJECT_ROOT"]) }
         self.maxConcurrency = configuration.maxConcurrency ?? max(1, processors) * Self.callsPerProcessor
         self.waitingLimit = configuration.maxWaiting
+        self.embedding = try configuration.embedding.settings(environment)
     }
 
     /// A relative path of the configuration, below the project's root where there is one.

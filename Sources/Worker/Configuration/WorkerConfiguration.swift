@@ -10,6 +10,8 @@ struct WorkerConfiguration: Equatable {
     var maxConcurrency: Int?
     /// `max_waiting`: calls that are read while all slots are busy; beyond them reading pauses.
     var maxWaiting = 256
+    /// `embedding`
+    var embedding = EmbeddingConfiguration()
 
     /// Reads a file, strictly.
     ///
@@ -45,6 +47,7 @@ struct WorkerConfiguration: Equatable {
         root.object("index") { index in index.read("directory", into: &self.indexDirectory, .text) }
         root.read("max_concurrency", into: &self.maxConcurrency, .integer(1...1024))
         root.read("max_waiting", into: &self.maxWaiting, .integer(0...100_000))
+        root.object("embedding") { embedding in self.embedding.read(&embedding) }
     }
 
     private static var identifier: ConfigurationType<String> {

@@ -1,5 +1,5 @@
 /// Brings an index directory up to date with the files below some paths.
-struct CorpusIndexer {
+struct CorpusIndexer: Sendable {
     enum Outcome: Equatable {
         /// Nothing changed since the index was made.
         case unchanged(files: Int)
@@ -22,10 +22,11 @@ struct CorpusIndexer {
     let paths: [String]
     let directory: IndexDirectory
     var settings = IndexSettings()
+    var embedding = WorkerEmbedding.latentSemantic
     /// Whether to make it anew even when nothing changed.
     var isForced = false
     /// Told of files that were left out, and why.
-    var warn: (String) -> Void = { _ in }
+    var warn: @Sendable (String) -> Void = { _ in }
 
     func run() throws(Failure) -> Outcome {
         let files: [SourceFile]
@@ -39,13 +40,20 @@ struct CorpusIndexer {
                 description: "nothing to index in \(self.paths.joined(separator: ", ")): "
                     + "expected .md, .txt, .html, .json or .jsonl files")
         }
-        let manifest = IndexManifest(paths: self.paths, files: files, settings: self.settings)
+        let manifest = IndexManifest(paths: self.paths, files: files, settings: self.embeddingSettings)
         if self.isUpToDate(with: manifest) { return .unchanged(files: files.count) }
         let lock = try self.lock()
         defer { extendLifetime(lock) }
         // Another process may have done the same in the meantime.
         if self.isUpToDate(with: manifest) { return .unchanged(files: files.count) }
         return .published(try self.rebuild(manifest))
+    }
+
+    /// The settings, with the model that the index is going to be made with.
+    private var embeddingSettings: IndexSettings {
+        var settings = self.settings
+        settings.embeddingModel = self.embedding.endpointModel
+        return settings
     }
 
     private func lock() throws(Failure) -> FileDescriptor {
@@ -61,8 +69,17 @@ struct CorpusIndexer {
         return current.manifest == manifest
     }
 
+    /// nil when LSI makes them, which it does with the index.
+    private func vectors(of builder: IndexBuilder) throws(Failure) -> ChunkVectors? {
+        do {
+            return try self.embedding.vectors(of: builder)
+        } catch {
+            throw Failure(description: "\(error)")
+        }
+    }
+
     private func rebuild(_ manifest: IndexManifest) throws(Failure) -> Summary {
-        var builder = IndexBuilder(settings: self.settings)
+        var builder = IndexBuilder(settings: self.embeddingSettings)
         for file in manifest.files {
             do {
                 let bytes = try FileSystem.contents(of: file.path)
@@ -81,7 +98,8 @@ struct CorpusIndexer {
         let documents = builder.documentCount
         let chunks = builder.chunkCount
         let terms = builder.termCount
-        let index = builder.finish(manifest: manifest)
+        let vectors = try self.vectors(of: builder)
+        let index = builder.finish(manifest: manifest, vectors: vectors)
         do {
             try self.directory.publish(index.parts, generation: index.generation)
         } catch {

@@ -30,6 +30,13 @@ struct LatentSemanticModel {
         self.rows = [UInt32](repeating: TermRecord.noRow, count: termCount)
     }
 
+    /// No model of ours: vectors that were made elsewhere, and no term that folds a query in.
+    init(_ vectors: ChunkVectors, termCount: Int) {
+        self.init(termCount: termCount)
+        self.dimensions = vectors.dimensions
+        self.vectors = vectors.values
+    }
+
     /// - Parameters:
     ///   - postings: where each term occurs, by term.
     ///   - dimensions: the k to use; a corpus with fewer chunks or terms gets fewer. 0: no embedding.

@@ -7,16 +7,20 @@ struct Evaluation {
 
     let collection: TestCollection
     private let index: SearchIndex
+    private let embedding: WorkerEmbedding
     /// The documents' ids, by number.
     private let identifiers: [String]
 
     /// Builds an index of the collection in a temporary directory.
-    init(_ collection: TestCollection) throws {
+    init(_ collection: TestCollection, embedding: WorkerEmbedding = .latentSemantic) throws {
         self.collection = collection
-        var builder = IndexBuilder(settings: IndexSettings())
+        self.embedding = embedding
+        var settings = IndexSettings()
+        settings.embeddingModel = embedding.endpointModel
+        var builder = IndexBuilder(settings: settings)
         for document in collection.documents { builder.add(document) }
-        let manifest = IndexManifest(paths: [collection.directory], files: [], settings: IndexSettings())
-        let built = builder.finish(manifest: manifest)
+        let manifest = IndexManifest(paths: [collection.directory], files: [], settings: settings)
+        let built = builder.finish(manifest: manifest, vectors: try embedding.vectors(of: builder))
         let directory = try FileSystem.makeTemporaryDirectory(prefix: "worker-eval-")
         let temporary = FileSystem.join(directory, "index")
         // The mapping keeps the file's content alive.
@@ -34,8 +38,11 @@ struct Evaluation {
 
     func measure(_ technique: Technique) throws -> RankingMeasures {
         var analyzer = TextAnalyzer()
-        let retriever = Retriever(index: self.index)
+        var retriever = Retriever(index: self.index)
         let measures = try self.collection.queries.map { query in
+            if technique.usesVectors {
+                retriever.queryVector = try self.embedding.vector(of: query.text, for: self.index) {}
+            }
             let hits = try retriever.retrieve(
                 technique, terms: analyzer.terms(of: query.text), limit: Self.depth, selection: .all
             ).hits

@@ -89,7 +89,7 @@ struct ExecuteResult {
             .init("worker_id", .string(workerID)), .init("timestamp", .string(timestamp)),
             .init("generator", .string(self.answer == nil ? "none" : ExtractiveAnswer.generator)),
         ]
-        if self.parameters.technique != .bm25, let embedder = self.index.settings.embedder {
+        if self.parameters.technique.usesVectors, let embedder = self.index.embeddingModel {
             members.append(.init("embedder", .string(embedder)))
         }
         members += [

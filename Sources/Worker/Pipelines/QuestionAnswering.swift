@@ -4,6 +4,7 @@ import Protocol
 struct QuestionAnswering {
     let parameters: ExecuteParameters
     let index: SearchIndex
+    var embedding = WorkerEmbedding.latentSemantic
 
     /// - Parameters:
     ///   - start: when the call was read, for the total time.
@@ -15,7 +16,8 @@ struct QuestionAnswering {
         let terms = analyzer.terms(of: self.parameters.query)
         try checkpoint()
         let retrievalStart = MonotonicClock.now
-        let (chunks, degraded, weights) = try self.retrieve(terms)
+        let vector = try self.queryVector(checkpoint)
+        let (chunks, degraded, weights) = try self.retrieve(terms, vector)
         let retrieved = MonotonicClock.now
         try checkpoint()
         let answer = self.parameters.generate ? self.answer(chunks, weights) : nil
@@ -32,15 +34,23 @@ struct QuestionAnswering {
             totalMilliseconds: end.milliseconds(since: start))
     }
 
+    private func queryVector(_ checkpoint: () throws(RPCError) -> Void) throws(RPCError) -> [Float]? {
+        guard self.parameters.technique.usesVectors else { return nil }
+        let vector = try self.embedding.vector(
+            of: self.parameters.query, for: self.index, checkpoint: checkpoint)
+        try checkpoint()
+        return vector
+    }
+
     private func retrieve(
-        _ terms: [String]
+        _ terms: [String], _ vector: [Float]?
     ) throws(RPCError) -> (chunks: [RetrievedChunk], degraded: [String], weights: [String: Double]) {
         do throws(IndexError) {
             let selection = try DocumentSelection(self.parameters.filter, in: self.index)
-            let outcome = try Retriever(index: self.index, parameters: self.parameters.techniqueParameters)
-                .retrieve(
-                    self.parameters.technique, terms: terms, limit: self.parameters.topK, selection: selection
-                )
+            let retriever = Retriever(
+                index: self.index, parameters: self.parameters.techniqueParameters, queryVector: vector)
+            let outcome = try retriever.retrieve(
+                self.parameters.technique, terms: terms, limit: self.parameters.topK, selection: selection)
             let minimum = self.parameters.minimumScore.map { Float($0) } ?? -.infinity
             var chunks: [RetrievedChunk] = []
             for hit in outcome.hits where hit.score >= minimum {

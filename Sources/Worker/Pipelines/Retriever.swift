@@ -2,6 +2,8 @@
 struct Retriever {
     let index: SearchIndex
     var parameters = TechniqueParameters()
+    /// The unit vector of the query where an endpoint makes vectors; nil: the index folds its terms in.
+    var queryVector: [Float]?
     /// How deep the rankings are that hybrid fuses: what stands lower adds too little to matter.
     var fusionDepth = 100
 
@@ -48,7 +50,8 @@ struct Retriever {
         _ terms: [String], limit: Int, _ selection: DocumentSelection
     ) throws(IndexError) -> [Hit] {
         let search = DenseSearch(index: self.index)
-        guard let vector = try search.vector(of: terms) else { return [] }
+        let folded = self.queryVector == nil ? try search.vector(of: terms) : nil
+        guard let vector = self.queryVector ?? folded else { return [] }
         return try search.search(vector, limit: limit, selection: selection)
     }
 }

@@ -16,8 +16,16 @@ enum Technique: String, CaseIterable {
     var summary: String {
         switch self {
         case .bm25: "words of the query, weighted (BM25)"
-        case .basic: "vectors of latent semantic indexing, compared by cosine"
+        case .basic: "vectors, by default of latent semantic indexing, compared by cosine"
         case .hybrid: "both, fused by reciprocal rank"
+        }
+    }
+
+    /// Whether it needs a vector of the query.
+    var usesVectors: Bool {
+        switch self {
+        case .bm25: false
+        case .basic, .hybrid: true
         }
     }
 

@@ -13,7 +13,13 @@ struct IndexBuilder {
 
     init(settings: IndexSettings) {
         self.settings = settings
-        self.hashes = [UInt64(IndexFormat.version), XXHash64.hash(settings.identity.bytes)]
+        self.hashes = [
+            UInt64(Self.version(of: settings)), XXHash64.hash(settings.identity.bytes),
+        ]
+    }
+
+    private static func version(of settings: IndexSettings) -> UInt32 {
+        settings.embeddingModel == nil ? IndexFormat.version : IndexFormat.modelVersion
     }
 
     var documentCount: Int { self.documents.count }
@@ -69,14 +75,38 @@ struct IndexBuilder {
                 index: UInt32(index), length: length))
     }
 
+    /// What is embedded of a chunk: the headings it stands under, and its text.
+    func text(ofChunk number: Int) -> String {
+        let chunk = self.chunks[number]
+        let parts = [self.documents[Int(chunk.document)].title, chunk.section, chunk.content]
+        let texts = parts.filter { $0.length > 0 }.map { self.strings.text($0) }
+        return String(decoding: Array(texts.joined(separator: [0x0A])), as: UTF8.self)
+    }
+
+    /// The vectors of the index, by LSI unless they were made elsewhere.
+    private func model(_ vectors: ChunkVectors?) -> LatentSemanticModel {
+        guard let vectors else {
+            return LatentSemanticModel.build(
+                self.vocabulary.terms.map(\.postings), chunkCount: self.chunks.count,
+                dimensions: self.settings.requestedDimensions)
+        }
+        precondition(
+            vectors.values.count == self.chunks.count * vectors.dimensions,
+            "\(vectors.values.count) numbers for \(self.chunks.count) chunks")
+        return LatentSemanticModel(vectors, termCount: self.vocabulary.count)
+    }
+
     /// The file's parts, to be written in a row.
     ///
+    /// - Parameter vectors: one a chunk, where `settings` name the model that made them; nil: LSI makes them.
     /// - Complexity: dominated by the embedding, see `LatentSemanticModel`.
-    consuming func finish(manifest: IndexManifest) -> (generation: String, parts: [[UInt8]]) {
-        let model = LatentSemanticModel.build(
-            self.vocabulary.terms.map(\.postings), chunkCount: self.chunks.count,
-            dimensions: self.settings.requestedDimensions)
+    consuming func finish(
+        manifest: IndexManifest, vectors: ChunkVectors? = nil
+    ) -> (generation: String, parts: [[UInt8]]) {
+        let model = self.model(vectors)
         self.settings.dimensions = model.dimensions
+        // The same words to an endpoint may give other vectors one day: LSI's follow from the documents.
+        if let vectors { self.hashes.append(vectors.values.withUnsafeBytes { XXHash64.hash($0) }) }
         let total = self.chunks.reduce(0) { $0 + Int($1.length) }
         self.settings.averageLength = self.chunks.isEmpty ? 0 : Double(total) / Double(self.chunks.count)
 
@@ -98,7 +128,8 @@ struct IndexBuilder {
             (.vectors, Self.bytes(model.vectors)), (.projection, Self.bytes(model.projection)),
         ]
         let parts = IndexLayout.assemble(
-            generation: generation, sections: sections.map { (section: $0.0, bytes: $0.1) })
+            version: Self.version(of: self.settings), generation: generation,
+            sections: sections.map { (section: $0.0, bytes: $0.1) })
         return (SearchIndex.hexadecimal(generation), parts)
     }
 
@@ -111,6 +142,10 @@ struct IndexBuilder {
 private struct StringPool {
     private(set) var bytes: [UInt8] = []
     private var shared: [[UInt8]: TextReference] = [:]
+
+    func text(_ reference: TextReference) -> ArraySlice<UInt8> {
+        self.bytes[reference.offset..<reference.offset + reference.length]
+    }
 
     /// Texts beyond 16 MiB are cut; chunks and names are far below.
     mutating func add(_ text: [UInt8]) -> TextReference {

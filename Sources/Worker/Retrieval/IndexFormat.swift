@@ -19,7 +19,11 @@ import Glibc
 /// Texts stand in the section `strings`, without terminator; a record refers to one by a `TextReference`.
 enum IndexFormat {
     static let magic = Array("RAGINDEX".utf8)
+    /// Vectors by latent semantic indexing, or none.
     static let version: UInt32 = 1
+    /// Vectors by the model named in the settings. A version of its own, so that a program that knows only the first
+    /// refuses the file instead of finding nothing in it.
+    static let modelVersion: UInt32 = 2
     static let byteOrderMark: UInt32 = 0x0102_0304
     static let headerLength = 64
     static let entryLength = 32
@@ -41,7 +45,7 @@ enum IndexFormat {
         case postings = 7
         /// Unit vectors of the chunks: `dimensions` Float32 each. Empty without an embedding.
         case vectors = 8
-        /// Term vectors that fold a query into the space of `vectors`: `dimensions` Float32 a row.
+        /// Term vectors that fold a query into the space of `vectors`: `dimensions` Float32 a row. Empty in version 2.
         case projection = 9
 
         /// Bytes a record; the length of the section is a multiple of it.

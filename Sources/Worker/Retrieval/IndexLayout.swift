@@ -17,8 +17,9 @@ struct IndexLayout {
         guard bytes.count >= IndexFormat.headerLength, bytes.prefix(8).elementsEqual(IndexFormat.magic) else {
             throw corrupt("it does not begin as an index does")
         }
-        guard half(8) == IndexFormat.version else {
-            throw corrupt("it has version \(half(8)), expected \(IndexFormat.version)")
+        guard half(8) == IndexFormat.version || half(8) == IndexFormat.modelVersion else {
+            throw corrupt(
+                "it has version \(half(8)), expected \(IndexFormat.version) or \(IndexFormat.modelVersion)")
         }
         guard half(12) == IndexFormat.byteOrderMark else { throw corrupt("it has another byte order") }
         guard word(48) == XXHash64.hash(UnsafeRawBufferPointer(rebasing: bytes[..<48])) else {
@@ -65,7 +66,7 @@ struct IndexLayout {
 
     /// The parts of a file, ready to be written in a row.
     static func assemble(
-        generation: UInt64, sections: [(section: IndexFormat.Section, bytes: [UInt8])]
+        version: UInt32, generation: UInt64, sections: [(section: IndexFormat.Section, bytes: [UInt8])]
     ) -> [[UInt8]] {
         var table: [UInt8] = []
         var parts: [[UInt8]] = []
@@ -83,7 +84,7 @@ struct IndexLayout {
             position += bytes.count
         }
         var header = IndexFormat.magic
-        header.append(integer: IndexFormat.version)
+        header.append(integer: version)
         header.append(integer: IndexFormat.byteOrderMark)
         header.append(integer: UInt64(position))
         header.append(integer: generation)

@@ -7,8 +7,10 @@ struct IndexSettings: Equatable {
     var titleWeight = 2
     var maximumChunkBytes = Chunker.Options().maximumBytes
     var chunkOverlap = Chunker.Options().overlap
-    /// The dimensions asked for; small corpora have fewer.
+    /// The dimensions asked for of LSI; small corpora have fewer.
     var requestedDimensions = 200
+    /// The model of an endpoint that made the vectors; nil: latent semantic indexing did.
+    var embeddingModel: String?
     /// The dimensions of the vectors; 0 without an embedding.
     var dimensions = 0
     /// The mean of the chunks' lengths.
@@ -16,21 +18,23 @@ struct IndexSettings: Equatable {
 
     init() {}
 
-    /// The embedding of this index, by name; nil without one.
-    var embedder: String? { self.dimensions > 0 ? "lsi-\(self.dimensions)" : nil }
-
     var chunking: Chunker.Options {
         Chunker.Options(maximumBytes: self.maximumChunkBytes, overlap: self.chunkOverlap)
     }
 
     /// What decides on the content of an index, the documents apart.
     var identity: JSONValue {
-        [
-            "analyzer": .integer(self.analyzer), "title_weight": .integer(self.titleWeight),
-            "maximum_chunk_bytes": .integer(self.maximumChunkBytes),
-            "chunk_overlap": .integer(self.chunkOverlap),
-            "requested_dimensions": .integer(self.requestedDimensions),
+        var members: [JSONValue.Member] = [
+            .init("analyzer", .integer(self.analyzer)), .init("title_weight", .integer(self.titleWeight)),
+            .init("maximum_chunk_bytes", .integer(self.maximumChunkBytes)),
+            .init("chunk_overlap", .integer(self.chunkOverlap)),
         ]
+        if let model = self.embeddingModel {
+            members.append(.init("embedding_model", .string(model)))
+        } else {
+            members.append(.init("requested_dimensions", .integer(self.requestedDimensions)))
+        }
+        return .object(members)
     }
 
     var json: JSONValue {
@@ -50,15 +54,20 @@ struct IndexSettings: Equatable {
             let titleWeight = number("title_weight", 0...1_000),
             let maximumChunkBytes = number("maximum_chunk_bytes", 1...(1 << 20)),
             let chunkOverlap = number("chunk_overlap", 0...1_000),
-            let requestedDimensions = number("requested_dimensions", 0...4_096),
-            let dimensions = number("dimensions", 0...4_096),
+            let dimensions = number("dimensions", 0...Int64(EmbeddingLimits.dimensions)),
             let averageLength = json["average_length"]?.doubleValue
         else { return nil }
+        if let model = json["embedding_model"] {
+            guard let name = model.stringValue else { return nil }
+            self.embeddingModel = name
+        } else {
+            guard let requested = number("requested_dimensions", 0...4_096) else { return nil }
+            self.requestedDimensions = requested
+        }
         self.analyzer = analyzer
         self.titleWeight = titleWeight
         self.maximumChunkBytes = maximumChunkBytes
         self.chunkOverlap = chunkOverlap
-        self.requestedDimensions = requestedDimensions
         self.dimensions = dimensions
         self.averageLength = averageLength
     }

@@ -58,6 +58,12 @@ final class SearchIndex: Sendable {
         }
     }
 
+    /// What the vectors were made with, by name; nil without vectors. Each LSI model is another: it is of its documents.
+    var embeddingModel: String? {
+        guard self.settings.dimensions > 0 else { return nil }
+        return self.settings.embeddingModel ?? "lsi-\(self.settings.dimensions)-\(self.generation)"
+    }
+
     /// What the index was made from; nil when that cannot be read.
     var manifest: IndexManifest? {
         (try? JSONValue(parsing: self.manifestBytes.bytes)).flatMap { IndexManifest(json: $0) }

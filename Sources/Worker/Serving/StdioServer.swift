@@ -144,7 +144,7 @@ extension StdioServer {
 
 extension StdioServer {
     private func start(_ call: IncomingCall) throws(RPCError) {
-        guard call.method == "rag.execute" else {
+        guard WorkerService.computing.contains(call.method) else {
             let result = try self.service.immediateResult(
                 of: call.method, params: try call.decodedParams(), active: self.calls.activeCount)
             guard let result else {
@@ -180,8 +180,8 @@ extension StdioServer {
         var result: [UInt8] = []
         do throws(RPCError) {
             try call.checkDeadline()
-            try self.service.execute(
-                try call.decodedParams(), received: call.received,
+            try self.service.perform(
+                call,
                 checkpoint: { () throws(RPCError) in
                     guard self.calls.call(key) != nil else { throw .cancelledMeanwhile }
                     try call.checkDeadline()
@@ -189,8 +189,8 @@ extension StdioServer {
             guard result.count <= self.limits.messageBytes - 1_024 else {
                 throw RPCError(
                     .serializationError, reason: "reply_too_large",
-                    "The result has \(result.count) bytes, more than a message may have; ask for a lower "
-                        + "options.top_k")
+                    "The result has \(result.count) bytes, more than a message may have; ask for "
+                        + (call.method == "rag.execute" ? "a lower options.top_k" : "fewer texts at once"))
             }
             if let call = self.calls.take(key) { self.answer(call, withResult: result) }
         } catch {

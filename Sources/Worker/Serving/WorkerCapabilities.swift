@@ -2,9 +2,11 @@ import Protocol
 
 /// What a worker declares about itself in `health.check`, and tells when it changes.
 struct WorkerCapabilities {
-    static let methods = ["rag.execute", "health.check", "metrics.get", "ping"]
+    static let methods = ["rag.execute", "embedding.create", "health.check", "metrics.get", "ping"]
 
     var maxConcurrency: Int
+    /// The model of the endpoint that makes vectors; nil: the index's own makes them.
+    var endpointModel: String?
 
     /// - Parameter index: the one in force; nil when there is none.
     func json(_ index: SearchIndex?) -> JSONValue {
@@ -17,18 +19,26 @@ struct WorkerCapabilities {
             .init("idempotent", methods),
             .init("streaming", false),
             .init("cancel", true),
-            .init("cache_epoch", .string(Self.cacheEpoch(index))),
+            .init("cache_epoch", .string(self.cacheEpoch(index))),
         ]
-        if let embedder = index?.settings.embedder {
-            members.append(.init("embedding_model", .string(embedder)))
+        if let model = self.embeddingModel(index) {
+            members.append(.init("embedding_model", .string(model)))
         }
         return .object(members)
     }
 
-    /// Changes with everything that an answer depends on: the index, and the program that reads it.
-    private static func cacheEpoch(_ index: SearchIndex?) -> String {
+    /// What `embedding.create` serves; nil when that is an index's model and there is none.
+    private func embeddingModel(_ index: SearchIndex?) -> String? {
+        if let model = self.endpointModel { return model }
+        return index.flatMap { LatentSemanticEmbedder(index: $0) }?.model
+    }
+
+    /// Changes with everything that an answer depends on: the index, the program that reads it, and what makes the
+    /// vectors of queries.
+    private func cacheEpoch(_ index: SearchIndex?) -> String {
         guard let index else { return "no-index" }
-        return "index-\(index.generation)-\(ProductVersion.text)"
+        let embedder = self.endpointModel.map { "-\($0)" } ?? ""
+        return "index-\(index.generation)-\(ProductVersion.text)\(embedder)"
     }
 
     /// The notification `worker.capabilities`, without its line end.

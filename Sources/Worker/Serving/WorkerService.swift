@@ -7,12 +7,17 @@ final class WorkerService: Sendable {
     let capabilities: WorkerCapabilities
     let holder: IndexHolder
     let metrics: CallMetrics
+    private let embedding: WorkerEmbedding
     private let started: MonotonicClock
 
-    init(workerID: String, capabilities: WorkerCapabilities, holder: IndexHolder) {
+    init(
+        workerID: String, capabilities: WorkerCapabilities, holder: IndexHolder,
+        embedding: WorkerEmbedding = .latentSemantic
+    ) {
         self.workerID = workerID
         self.capabilities = capabilities
         self.holder = holder
+        self.embedding = embedding
         self.started = .now
         self.metrics = CallMetrics(methods: WorkerCapabilities.methods, now: self.started)
     }
@@ -35,30 +40,79 @@ final class WorkerService: Sendable {
         }
     }
 
-    /// Answers `rag.execute` and appends the result.
+    /// Methods that compute, and so run beside the reading thread.
+    static let computing: Set<String> = ["rag.execute", "embedding.create"]
+
+    /// Answers one of the methods that compute and appends the result.
     ///
     /// - Parameter checkpoint: asked between the steps; throws when the caller has given up.
-    func execute(
-        _ params: JSONValue?, received: MonotonicClock, checkpoint: () throws(RPCError) -> Void,
-        to output: inout [UInt8]
+    func perform(
+        _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void, to output: inout [UInt8]
     ) throws(RPCError) {
-        let parameters = try ExecuteParameters(params)
+        switch call.method {
+        case "rag.execute": try self.execute(call, checkpoint: checkpoint, to: &output)
+        case "embedding.create": try self.createEmbeddings(call, checkpoint: checkpoint, to: &output)
+        default: preconditionFailure("\(call.method) computes nothing")
+        }
+    }
+
+    private func execute(
+        _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void, to output: inout [UInt8]
+    ) throws(RPCError) {
+        let parameters = try ExecuteParameters(call.decodedParams())
         try checkpoint()
         let snapshot = self.holder.current()
-        guard let index = snapshot.index else {
-            throw .unusableIndex(snapshot.failure ?? IndexError(reason: .missing, path: ""))
-        }
-        let result = try QuestionAnswering(parameters: parameters, index: index)
-            .run(since: received, checkpoint: checkpoint)
+        guard let index = snapshot.index else { throw snapshot.missing }
+        let result = try QuestionAnswering(parameters: parameters, index: index, embedding: self.embedding)
+            .run(since: call.received, checkpoint: checkpoint)
         let timestamp = Timestamp.text(millisecondsSince1970: WallClock.milliseconds)
         result.write(workerID: self.workerID, timestamp: timestamp, to: &output)
     }
 
+    private func createEmbeddings(
+        _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void, to output: inout [UInt8]
+    ) throws(RPCError) {
+        let parameters = try EmbeddingParameters(call.params)
+        try checkpoint()
+        let snapshot = self.holder.current()
+        guard let provider = self.embedding.provider(snapshot.index) else {
+            guard let index = snapshot.index else { throw snapshot.missing }
+            throw self.embedding.mismatch(with: index) ?? .noVectors
+        }
+        try parameters.checkModel(provider.model)
+        let vectors: [[Float]]
+        do throws(EmbeddingFailure) {
+            vectors = try provider.embed(
+                parameters.texts, isCancelled: { WorkerEmbedding.isOver(checkpoint) })
+        } catch {
+            try checkpoint()
+            throw error.rpcError
+        }
+        EmbeddingResult(model: provider.model, vectors: vectors).write(to: &output)
+    }
+
+    /// Why this worker is not all that it should be; empty when it is.
+    private func complaints(_ snapshot: IndexHolder.Snapshot) -> [String] {
+        [
+            snapshot.failure.map { RPCError.unusableIndex($0).message },
+            snapshot.index.flatMap { self.embedding.mismatch(with: $0)?.message },
+            self.embedding.complaint(),
+        ].compactMap { $0 }
+    }
+
+    /// The techniques that the index, if there is one, can serve.
+    private func usable(_ snapshot: IndexHolder.Snapshot) -> [Technique] {
+        guard let index = snapshot.index else { return [] }
+        let isMismatch = self.embedding.mismatch(with: index) != nil
+        return Technique.allCases.filter { !isMismatch || !$0.usesVectors }
+    }
+
     private func health(active: Int) -> JSONValue {
         let snapshot = self.holder.current()
+        let complaints = self.complaints(snapshot)
         let totals = self.metrics.totals
         var members: [JSONValue.Member] = [
-            .init("status", snapshot.failure == nil ? "healthy" : "degraded"),
+            .init("status", complaints.isEmpty ? "healthy" : "degraded"),
             .init("worker_id", .string(self.workerID)),
             .init("pid", .integer(getpid())),
             .init("uptime_seconds", .milliseconds(self.started.millisecondsAgo / 1000)),
@@ -67,13 +121,11 @@ final class WorkerService: Sendable {
             .init("error_rate", .double(CallMetrics.rate(totals.errors, of: totals.requests))),
             .init("active_requests", .integer(active)),
             .init("memory_usage", ProcessMemory.report()),
-            .init(
-                "pipelines_loaded", .array((snapshot.index == nil ? [] : Technique.names).map { .string($0) })
-            ),
+            .init("pipelines_loaded", .array(self.usable(snapshot).map { .string($0.rawValue) })),
             .init("capabilities", self.capabilities.json(snapshot.index)),
         ]
-        if let failure = snapshot.failure {
-            members.append(.init("reasons", [.string(RPCError.unusableIndex(failure).message)]))
+        if !complaints.isEmpty {
+            members.append(.init("reasons", .array(complaints.map { .string($0) })))
         }
         return .object(members)
     }
@@ -87,4 +139,19 @@ enum WallClock {
         clock_gettime(CLOCK_REALTIME, &time)
         return Int64(time.tv_sec) * 1_000 + Int64(time.tv_nsec) / 1_000_000
     }
+}
+
+extension IndexHolder.Snapshot {
+    /// What a call that needs an index is answered with while there is none: 5001.
+    fileprivate var missing: RPCError {
+        .unusableIndex(self.failure ?? IndexError(reason: .missing, path: ""))
+    }
+}
+
+extension RPCError {
+    /// The index was made without vectors, and its model is what embeds.
+    fileprivate static let noVectors = RPCError(
+        .missingDependencies, reason: "no_vectors_in_index",
+        "The index has no vectors: make it anew with `worker index` without `--dimensions 0`",
+        recovery: .fallbackTechnique)
 }
