@@ -74,17 +74,20 @@ import Testing
         }
     }
 
-    @Test(arguments: UInt64(1)...8)
+    /// The seeds above 8 with large values, which move in memory, or have a segment of their own.
+    @Test(arguments: UInt64(1)...11)
     func doesWhatTheModelDoes(seed: UInt64) {
+        let (scale, steps) = seed <= 8 ? (1, 15_000) : (1500, 3000)
         var random = SeededGenerator(seed: seed)
         let limits = Store.Limits(
             entries: [3, 20, 60].randomElement(using: &random) ?? 3,
-            bytes: [1200, 6000].randomElement(using: &random) ?? 1200, timeToLive: .seconds(50),
+            bytes: ([1200, 6000].randomElement(using: &random) ?? 1200) * Int64(scale),
+            timeToLive: .seconds(50),
             staleFor: [0, .seconds(20)].randomElement(using: &random) ?? 0)
         var store = Store(limits)
         var model = Model(limits: limits)
         var now = Instant(nanoseconds: 0)
-        for step in 0..<15_000 {
+        for step in 0..<steps {
             now = now.advanced(by: Nanoseconds.random(in: 0...Nanoseconds.seconds(1), using: &random))
             let key = Self.bytes("key \(Int.random(in: 0..<80, using: &random))")
             switch Int.random(in: 0..<100, using: &random) {
@@ -97,7 +100,7 @@ import Testing
                 #expect(found?.0 == expected?.value && found?.1 == expected?.isStale)
             case 45..<92:
                 let value = [UInt8](
-                    repeating: UInt8(step & 0xFF), count: Int.random(in: 0...200, using: &random))
+                    repeating: UInt8(step & 0xFF), count: Int.random(in: 0...200 * scale, using: &random))
                 let tag = Int.random(in: 0..<3, using: &random)
                 let isKept = key.withUnsafeBytes { key in
                     value.withUnsafeBytes { store.put(key, $0, tag: tag, at: now) }
@@ -115,7 +118,7 @@ import Testing
                 model.entries.removeAll { $0.tag == dead }
             case 98:
                 model.limits.entries = Int.random(in: 0...60, using: &random)
-                model.limits.bytes = Int64.random(in: 0...6000, using: &random)
+                model.limits.bytes = Int64.random(in: 0...6000, using: &random) * Int64(scale)
                 model.trim()
                 store.setLimits(model.limits)
             default:
@@ -171,6 +174,36 @@ import Testing
         #expect(isKept)
         let length = store.lookUp(empty, at: now, staleFor: 0)?.value.count
         #expect(length == 0)
+        store._checkInvariants()
+    }
+
+    /// Entries come, go and move between the slices.
+    @Test func visitsAllThatIsThereAllTheWhile() {
+        var random = SeededGenerator(seed: 5)
+        var store = Store(.init(entries: 10_000, bytes: 1 << 30, timeToLive: .seconds(1)))
+        let now = Instant(nanoseconds: 0)
+        func put(_ number: Int) {
+            withUnsafeBytes(of: number) { _ = store.put($0, $0, tag: number % 2, at: now) }
+        }
+        for number in 0..<3000 { put(number) }
+        var (cursor, seen) = (0, Set<Int>())
+        var removed = Set<Int>()
+        var hasMore = true
+        while hasMore {
+            hasMore = store.visit(&cursor, limit: 50) { key, value, tag, _ in
+                let number = key.loadUnaligned(as: Int.self)
+                #expect(value.loadUnaligned(as: Int.self) == number && tag == number % 2)
+                seen.insert(number)
+            }
+            for _ in 0..<20 {
+                let number = Int.random(in: 0..<3000, using: &random)
+                let wasThere = withUnsafeBytes(of: number) { store.remove($0) }
+                if wasThere { removed.insert(number) }
+            }
+            put(10_000 + cursor)
+        }
+        #expect(removed.count > 500)
+        #expect(Set(0..<3000).subtracting(removed).isSubset(of: seen))
         store._checkInvariants()
     }
 

@@ -5,12 +5,13 @@ import Glibc
 ///     put("a", "1"), put("b", "2"), get("a")        the order, newest first: a, b
 ///     put("c", "3") where two are allowed           b is evicted: c, a
 ///
-/// An entry is one allocation that holds key and value, one node of a doubly linked list, and one place of an open
-/// hash table. Its weight is key + value + 64 bytes, which is what that costs: the sum of weights is resident
-/// memory within a few per cent, and never above the limit. Keys are compared whole: equal hashes are no equal keys.
+/// An entry is a string of key and value in an arena (8 bytes more), a node of a doubly linked list (40 with a tag of
+/// 8) and a place of an open hash table (5 to 8). Its weight is key + value + 64 bytes, which also pays for the gaps
+/// of the arena: resident memory is the sum of weights within 15 %, at any mix of sizes over time, and shrinks with
+/// it. Keys are compared whole: equal hashes are no equal keys.
 ///
 /// Every operation is O(1) but for the evictions that a large entry makes necessary, and for the table's growth,
-/// which moves all entries once for each doubling (10 ms for a million).
+/// which enters all entries anew (10 ms for a million) each time their number has grown by half.
 struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     struct Limits: Equatable, Sendable {
         var entries: Int
@@ -37,26 +38,27 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         var refusals: UInt64 = 0
     }
 
-    /// What an entry costs besides its key and value: allocation, node and place in the table.
+    /// What an entry costs besides its key and value: node, place in the table, its part of the arena's own.
     static var overhead: Int { 64 }
 
-    private struct Node {
-        /// Key, then value; nil while the node is free.
-        var bytes: UnsafeMutableRawPointer?
+    struct Node {
+        /// Of key, then value.
+        var place: ByteArena.Place
         var keyCount: UInt32
-        var valueCount: UInt32
-        var hash: UInt64
-        /// Neighbours in the order of use; a free node's `older` is the next free one.
+        var hash: UInt32
+        /// Neighbours in the order of use.
         var older: UInt32
         var newer: UInt32
         var storedAt: Instant
         var tag: Tag
-
-        var weight: Int64 { Int64(self.keyCount) + Int64(self.valueCount) + 64 }
     }
 
-    private static var none: UInt32 { .max }
+    static var none: UInt32 { .max }
     private static var nodesPerSegment: Int { 1024 }
+    private static var nodeSegmentBytes: Int { nodesPerSegment * MemoryLayout<Node>.stride }
+    /// Strings are moved in the arena after each change, so many bytes of them and 16 times those put: more than gaps
+    /// can come up meanwhile, and 20 µs.
+    private static var bytesMoved: Int { 64 * 1024 }
 
     private(set) var limits: Limits
     private(set) var counters = Counters()
@@ -64,28 +66,25 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     /// The sum of all weights.
     private(set) var bytes: Int64 = 0
 
-    /// Nodes in segments that never move.
+    private var arena = ByteArena()
+    /// The nodes, `count` of them without a gap, in segments that never move.
     private var segments: [UnsafeMutablePointer<Node>] = []
-    private var nodesMade = 0
-    private var firstFree = LRUStore.none
     private var newest = LRUStore.none
     private var oldest = LRUStore.none
-    /// Indices of nodes by hash; linear probing, at most three quarters full.
-    private var table: [UInt32]
-    /// Where `sweep` goes on.
-    private var sweepAt = 0
+    /// Indices of nodes by hash; linear probing, a quarter to three quarters full.
+    var table = LRUStore.makeTable(LRUStore.leastPlaces)
+    /// Nodes that `sweep` has still to look at: those in front. nil: it begins anew.
+    private var unswept: Int?
 
     /// - Parameter limits: no entries or no bytes: nothing is ever kept.
     init(_ limits: Limits) {
         self.limits = limits
-        self.table = [UInt32](repeating: Self.none, count: 16)
     }
 
     deinit {
-        for index in 0..<self.nodesMade {
-            self.segments[index / Self.nodesPerSegment][index % Self.nodesPerSegment].bytes?.deallocate()
-        }
-        for segment in self.segments { segment.deallocate() }
+        // Nodes are trivial, and the arena sees to its own.
+        for segment in self.segments { Pages.release(segment, Self.nodeSegmentBytes) }
+        Self.releaseTable(self.table)
     }
 
     // MARK: Look-up
@@ -125,11 +124,10 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         if isStale { self.counters.staleHits += 1 } else { self.counters.hits += 1 }
         self.unlink(index)
         self.linkAsNewest(index)
-        let node = self[index]
-        let all = UnsafeRawBufferPointer(
-            start: node.bytes, count: Int(node.keyCount) + Int(node.valueCount))
+        let entry = UnsafeRawBufferPointer(self.arena.bytes(at: self[index].place))
         return Found(
-            value: UnsafeRawBufferPointer(rebasing: all[Int(node.keyCount)...]), age: age, isStale: isStale)
+            value: UnsafeRawBufferPointer(rebasing: entry[Int(self[index].keyCount)...]), age: age,
+            isStale: isStale)
     }
 
     // MARK: Change
@@ -146,13 +144,14 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         if let index = self.find(key, hash) { self.drop(index) }
         let weight = Int64(key.count) + Int64(value.count) + Int64(Self.overhead)
         guard self.limits.entries > 0, weight <= self.limits.bytes / 8,
-            key.count < Int(UInt32.max), value.count < Int(UInt32.max)
+            key.count + value.count < Int(UInt32.max), self.count < Int(Self.none)
         else {
             if self.limits.entries > 0, self.limits.bytes > 0 { self.counters.refusals += 1 }
             return false
         }
         self.makeRoom(entries: 1, bytes: weight)
         self.insert(key, value, hash, tag, now)
+        self.closeGaps(after: key.count + value.count)
         return true
     }
 
@@ -161,6 +160,7 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     mutating func remove(_ key: UnsafeRawBufferPointer) -> Bool {
         guard let index = self.find(key, Self.hash(key)) else { return false }
         self.drop(index)
+        self.closeGaps()
         return true
     }
 
@@ -176,6 +176,7 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     mutating func setLimits(_ limits: Limits) {
         self.limits = limits
         self.makeRoom(entries: 0, bytes: 0)
+        self.closeGaps()
     }
 
     /// Drops entries by their tags, a part of the store at a time, so that a large one holds nothing up.
@@ -183,41 +184,46 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     /// - Parameters:
     ///   - limit: nodes to look at.
     ///   - isDead: whether an entry of that tag goes.
-    /// - Returns: true when all nodes have been looked at since the last time it was true.
+    /// - Returns: true when all have been looked at that were there when it was last true, or at first.
     mutating func sweep(_ limit: Int, where isDead: (Tag) -> Bool) -> Bool {
+        defer { self.closeGaps() }
+        // From the last to the first: the node that takes the place of a dropped one comes from behind.
         for _ in 0..<limit {
-            guard self.sweepAt < self.nodesMade else {
-                self.sweepAt = 0
+            let left = min(self.unswept ?? self.count, self.count)
+            guard left > 0 else {
+                self.unswept = nil
                 return true
             }
-            let index = UInt32(self.sweepAt)
-            if self[index].bytes != nil, isDead(self[index].tag) { self.drop(index) }
-            self.sweepAt += 1
+            self.unswept = left - 1
+            let index = UInt32(left - 1)
+            if isDead(self[index].tag) { self.drop(index) }
         }
         return false
     }
 
-    /// Visits entries in the order in which they lie in memory, a part of the store at a time.
+    /// Visits entries, a part of the store at a time. What is there all the while is visited, some of it perhaps twice;
+    /// what is stored meanwhile may be missed.
     ///
     /// - Parameters:
-    ///   - cursor: where to go on; 0 at first. What is stored behind it meanwhile is missed.
-    ///   - limit: nodes to look at.
-    /// - Returns: whether there are more nodes.
+    ///   - cursor: where to go on; 0 at first, then not to be understood.
+    ///   - limit: entries to look at.
+    /// - Returns: whether there are more.
     func visit(
         _ cursor: inout Int, limit: Int,
         _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, Tag, Instant) -> Void
     ) -> Bool {
-        let end = min(cursor + limit, self.nodesMade)
-        while cursor < end {
-            let node = self[UInt32(cursor)]
-            cursor += 1
-            guard let bytes = node.bytes else { continue }
-            let (keyCount, valueCount) = (Int(node.keyCount), Int(node.valueCount))
+        // From the last to the first, as `sweep`. The complement of those that are left: never 0.
+        let left = cursor == 0 ? self.count : min(~cursor, self.count)
+        let end = max(0, left - limit)
+        for index in (end..<left).reversed() {
+            let node = self[UInt32(index)]
+            let entry = UnsafeRawBufferPointer(self.arena.bytes(at: node.place))
             body(
-                UnsafeRawBufferPointer(start: bytes, count: keyCount),
-                UnsafeRawBufferPointer(start: bytes + keyCount, count: valueCount), node.tag, node.storedAt)
+                UnsafeRawBufferPointer(rebasing: entry[..<Int(node.keyCount)]),
+                UnsafeRawBufferPointer(rebasing: entry[Int(node.keyCount)...]), node.tag, node.storedAt)
         }
-        return cursor < self.nodesMade
+        cursor = ~end
+        return end > 0
     }
 
     private mutating func makeRoom(entries: Int, bytes: Int64) {
@@ -234,41 +240,48 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     }
 
     private mutating func insert(
-        _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ hash: UInt64, _ tag: Tag,
+        _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, _ hash: UInt32, _ tag: Tag,
         _ now: Instant
     ) {
-        let bytes = UnsafeMutableRawPointer.allocate(
-            byteCount: max(1, key.count + value.count), alignment: 1)
-        if let base = key.baseAddress { bytes.copyMemory(from: base, byteCount: key.count) }
-        if let base = value.baseAddress {
-            bytes.advanced(by: key.count).copyMemory(from: base, byteCount: value.count)
-        }
-        let index = self.claimNode(
+        let index = UInt32(self.count)
+        let place = self.arena.add(key.count + value.count, owner: index)
+        let entry = self.arena.bytes(at: place)
+        entry.copyMemory(from: key)
+        UnsafeMutableRawBufferPointer(rebasing: entry[key.count...]).copyMemory(from: value)
+        self.appendNode(
             Node(
-                bytes: bytes, keyCount: UInt32(key.count), valueCount: UInt32(value.count), hash: hash,
-                older: Self.none, newer: Self.none, storedAt: now, tag: tag))
-        self.count += 1
-        self.bytes += self[index].weight
+                place: place, keyCount: UInt32(key.count), hash: hash, older: Self.none, newer: Self.none,
+                storedAt: now, tag: tag))
+        self.bytes += self.weight(index)
         self.linkAsNewest(index)
-        if self.count * 4 > self.table.count * 3 { self.growTable() }
-        self.enter(index, hash)
+        self.enter(index)
     }
 
-    /// Forgets an entry, wherever it stands.
+    /// Forgets an entry, wherever it stands. The last node takes its index.
     private mutating func drop(_ index: UInt32) {
         self.leaveTable(index)
         self.unlink(index)
-        self.count -= 1
-        self.bytes -= self[index].weight
-        self[index].bytes?.deallocate()
-        self[index].bytes = nil
-        self[index].older = self.firstFree
-        self.firstFree = index
+        self.bytes -= self.weight(index)
+        self.arena.remove(self[index].place)
+        self.removeNode(index)
+        self.shrinkTable()
+    }
+
+    private func weight(_ index: UInt32) -> Int64 {
+        Int64(self.arena.count(at: self[index].place) + Self.overhead)
+    }
+
+    private mutating func closeGaps(after added: Int = 0) {
+        var left = Self.bytesMoved + 16 * added
+        while left > 0, let moved = self.arena.relocate() {
+            self[moved.owner].place = moved.place
+            left -= self.arena.count(at: moved.place) + ByteArena.headerBytes
+        }
     }
 
     // MARK: Nodes
 
-    private subscript(_ index: UInt32) -> Node {
+    subscript(_ index: UInt32) -> Node {
         get {
             self.segments[Int(index) / Self.nodesPerSegment][Int(index) % Self.nodesPerSegment]
         }
@@ -277,20 +290,32 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         }
     }
 
-    private mutating func claimNode(_ node: Node) -> UInt32 {
-        if self.firstFree != Self.none {
-            let index = self.firstFree
-            self.firstFree = self[index].older
+    private mutating func appendNode(_ node: Node) {
+        let (segment, offset) = self.count.quotientAndRemainder(dividingBy: Self.nodesPerSegment)
+        if segment == self.segments.count {
+            let base = Pages.allocate(Self.nodeSegmentBytes)
+            self.segments.append(base.bindMemory(to: Node.self, capacity: Self.nodesPerSegment))
+        }
+        (self.segments[segment] + offset).initialize(to: node)
+        self.count += 1
+    }
+
+    /// Takes a node out of which nothing knows any more, and puts the last one in its place.
+    private mutating func removeNode(_ index: UInt32) {
+        let last = UInt32(self.count - 1)
+        if index != last {
+            self.renameInTable(last, to: index)
+            let node = self[last]
+            if node.older != Self.none { self[node.older].newer = index } else { self.oldest = index }
+            if node.newer != Self.none { self[node.newer].older = index } else { self.newest = index }
+            self.arena.setOwner(index, at: node.place)
             self[index] = node
-            return index
         }
-        let index = self.nodesMade
-        if index / Self.nodesPerSegment == self.segments.count {
-            self.segments.append(.allocate(capacity: Self.nodesPerSegment))
+        self.count -= 1
+        // One is kept, or each new entry at a segment's end would cost an allocation.
+        if self.count + 2 * Self.nodesPerSegment <= self.segments.count * Self.nodesPerSegment {
+            Pages.release(self.segments.removeLast(), Self.nodeSegmentBytes)
         }
-        (self.segments[index / Self.nodesPerSegment] + index % Self.nodesPerSegment).initialize(to: node)
-        self.nodesMade += 1
-        return UInt32(index)
     }
 
     private mutating func linkAsNewest(_ index: UInt32) {
@@ -307,79 +332,19 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         if newer != Self.none { self[newer].older = older } else { self.newest = older }
     }
 
-    // MARK: Table
-
-    /// SipHash with a key of this process: whoever sends keys cannot choose where they collide.
-    private static func hash(_ key: UnsafeRawBufferPointer) -> UInt64 {
-        var hasher = Hasher()
-        hasher.combine(bytes: key)
-        return UInt64(bitPattern: Int64(hasher.finalize()))
-    }
-
-    private func place(of hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & (self.table.count - 1) }
-
-    private func find(_ key: UnsafeRawBufferPointer, _ hash: UInt64) -> UInt32? {
-        var place = self.place(of: hash)
-        while self.table[place] != Self.none {
-            let node = self[self.table[place]]
-            if node.hash == hash, Int(node.keyCount) == key.count, Self.areEqual(node.bytes, key) {
-                return self.table[place]
-            }
-            place = (place + 1) & (self.table.count - 1)
-        }
-        return nil
-    }
-
-    private static func areEqual(
-        _ bytes: UnsafeMutableRawPointer?, _ key: UnsafeRawBufferPointer
-    ) -> Bool {
-        guard let bytes, let base = key.baseAddress else { return key.isEmpty }
+    /// Whether an entry has that key.
+    func isEntry(_ index: UInt32, of key: UnsafeRawBufferPointer) -> Bool {
+        guard Int(self[index].keyCount) == key.count else { return false }
+        guard let base = key.baseAddress, let bytes = self.arena.bytes(at: self[index].place).baseAddress
+        else { return key.isEmpty }
         return memcmp(bytes, base, key.count) == 0
-    }
-
-    private mutating func enter(_ index: UInt32, _ hash: UInt64) {
-        var place = self.place(of: hash)
-        while self.table[place] != Self.none { place = (place + 1) & (self.table.count - 1) }
-        self.table[place] = index
-    }
-
-    /// Takes an index out and moves those behind it up that may be found only over its place (D. Knuth, The Art of
-    /// Computer Programming 3, 6.4, algorithm R): so there are no marks of what was removed.
-    private mutating func leaveTable(_ index: UInt32) {
-        let mask = self.table.count - 1
-        var hole = self.place(of: self[index].hash)
-        while self.table[hole] != index { hole = (hole + 1) & mask }
-        var place = (hole + 1) & mask
-        while self.table[place] != Self.none {
-            let wanted = self.place(of: self[self.table[place]].hash)
-            // It may move when its wanted place is not between the hole and where it stands.
-            if (place &- wanted) & mask >= (place &- hole) & mask {
-                self.table[hole] = self.table[place]
-                hole = place
-            }
-            place = (place + 1) & mask
-        }
-        self.table[hole] = Self.none
-    }
-
-    private mutating func growTable() {
-        self.table = [UInt32](repeating: Self.none, count: self.table.count * 2)
-        var index = self.oldest
-        while index != Self.none {
-            // The newest is not entered yet.
-            if index != self.newest { self.enter(index, self[index].hash) }
-            index = self[index].newer
-        }
     }
 
     // MARK: Checks
 
-    /// The entries of some tags. O(entries ever held at once): milliseconds for a million.
+    /// The entries of some tags. O(entries): milliseconds for a million.
     func count(where isMeant: (Tag) -> Bool) -> Int {
-        (0..<self.nodesMade).count { index in
-            let node = self[UInt32(index)]
-            return node.bytes != nil && isMeant(node.tag)
-        }
+        (0..<self.count).count { isMeant(self[UInt32($0)].tag) }
     }
 
     /// The keys, the most recently used first. O(entries), for tests.
@@ -388,7 +353,7 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         var index = self.newest
         while index != Self.none {
             let node = self[index]
-            result.append(Array(UnsafeRawBufferPointer(start: node.bytes, count: Int(node.keyCount))))
+            result.append(Array(self.arena.bytes(at: node.place).prefix(Int(node.keyCount))))
             index = node.older
         }
         return result
@@ -401,14 +366,10 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         while index != Self.none {
             let node = self[index]
             precondition(node.newer == newer, "the links of the list do not agree")
-            precondition(node.bytes != nil, "a free node in the list")
-            var place = self.place(of: node.hash)
-            while self.table[place] != index {
-                precondition(self.table[place] != Self.none, "an entry that the table does not find")
-                place = (place + 1) & (self.table.count - 1)
-            }
+            precondition(self.arena.owner(at: node.place) == index, "a string that belongs to another node")
+            precondition(self.isInTable(index), "an entry that the table does not find")
             seen += 1
-            weight += node.weight
+            weight += self.weight(index)
             (newer, index) = (index, node.older)
         }
         precondition(newer == self.oldest, "the list does not end with the oldest")
@@ -416,5 +377,8 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
             seen == self.count && weight == self.bytes, "\(seen) entries, \(weight) bytes in the list")
         precondition(self.table.count { $0 != Self.none } == self.count, "the table has other entries")
         precondition(self.count <= max(0, self.limits.entries) && self.bytes <= max(0, self.limits.bytes))
+        precondition(
+            Int64(self.arena.live) == weight - Int64(seen * (Self.overhead - ByteArena.headerBytes)))
+        self.arena._checkInvariants()
     }
 }
