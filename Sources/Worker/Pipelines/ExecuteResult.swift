@@ -7,6 +7,8 @@ struct ExecuteResult {
     /// nil when none was asked for.
     var answer: ExtractiveAnswer?
     var degraded: [String]
+    /// The pipeline that was asked for; nil: a technique was.
+    var pipelineID: String?
     var index: SearchIndex
     /// How the query was read; nil unless asked for.
     var explanation: JSONValue?
@@ -89,6 +91,7 @@ struct ExecuteResult {
             .init("worker_id", .string(workerID)), .init("timestamp", .string(timestamp)),
             .init("generator", .string(self.answer == nil ? "none" : ExtractiveAnswer.generator)),
         ]
+        if let pipelineID = self.pipelineID { members.append(.init("pipeline_id", .string(pipelineID))) }
         if self.parameters.technique.usesVectors, let embedder = self.index.embeddingModel {
             members.append(.init("embedder", .string(embedder)))
         }

@@ -50,7 +50,7 @@ struct ExecuteParameters: Equatable {
         }
     }
 
-    private static func unknown(technique name: String) -> RPCError {
+    static func unknown(technique name: String) -> RPCError {
         let nearest = NearestName.find(name, in: Technique.names)
         return RPCError(
             .pipelineNotFound, reason: "unknown_technique", "Pipeline not found: \(Excerpt.escaped(name))",

@@ -8,6 +8,8 @@ struct IncomingCall: Sendable {
     /// JSON text; empty when there are none.
     var params: [UInt8]
     var requestID: String
+    /// That another technique was asked for at first, and failed.
+    var fallback: TechniqueFallback?
     /// Whether the answer gets `metadata`, because the request had them.
     var wantsMetadata: Bool
     var received: MonotonicClock
@@ -35,6 +37,8 @@ struct IncomingCall: Sendable {
             }
             left = min(left ?? milliseconds, milliseconds)
         }
+        self.fallback = ParamsReader.value("fallback", in: value).flatMap { try? JSONValue(parsing: $0) }
+            .flatMap(TechniqueFallback.init)
         self.deadline = left.map { self.received.adding(milliseconds: $0) }
     }
 
@@ -69,5 +73,29 @@ extension ClientMessage {
     var isAnswered: Bool {
         guard case .request(let envelope) = self else { return true }
         return envelope.id != nil
+    }
+}
+
+/// `metadata.fallback {from, code}`: the supervisor asks for another technique than the caller did.
+struct TechniqueFallback: Equatable, Sendable {
+    var from: String
+    var code: Int64
+
+    /// - Returns: nil for what is no such object.
+    init?(_ value: JSONValue) {
+        guard let from = value["from"]?.stringValue, let code = value["code"]?.integerValue else {
+            return nil
+        }
+        self.from = from
+        self.code = code
+    }
+
+    /// What the result says of it in `metadata.degraded`.
+    var words: String { "fallback_from_\(Excerpt.escaped(self.from)): \(self.code)" }
+
+    /// The params without what belongs to the technique that failed.
+    func adapt(_ params: JSONValue?) -> JSONValue? {
+        guard let members = params?.objectValue else { return params }
+        return .object(members.filter { $0.name != "technique_params" })
     }
 }

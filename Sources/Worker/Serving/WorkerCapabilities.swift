@@ -2,7 +2,10 @@ import Protocol
 
 /// What a worker declares about itself in `health.check`, and tells when it changes.
 struct WorkerCapabilities {
-    static let methods = ["rag.execute", "embedding.create", "health.check", "metrics.get", "ping"]
+    static let methods = [
+        "rag.execute", "embedding.create", "health.check", "metrics.get", "ping", "pipeline.initialize",
+        "pipeline.destroy", "cache.clear",
+    ]
 
     var maxConcurrency: Int
     /// The model of the endpoint that makes vectors; nil: the index's own makes them.

@@ -8,6 +8,7 @@ final class WorkerService: Sendable {
     let holder: IndexHolder
     let metrics: CallMetrics
     private let embedding: WorkerEmbedding
+    private let pipelines = PipelineRegistry()
     private let started: MonotonicClock
 
     init(
@@ -35,6 +36,12 @@ final class WorkerService: Sendable {
             let parameters = try MetricsParameters(params)
             return self.metrics.report(
                 workerID: self.workerID, timeRange: parameters.timeRange, reset: parameters.reset, now: .now)
+        case "pipeline.initialize":
+            return try self.pipelines.initialize(params)
+        case "pipeline.destroy":
+            return try self.pipelines.destroy(params)
+        case "cache.clear":
+            return ["cleared": [:]]  // it has no cache of its own
         default:
             return nil
         }
@@ -59,12 +66,15 @@ final class WorkerService: Sendable {
     private func execute(
         _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void, to output: inout [UInt8]
     ) throws(RPCError) {
-        let parameters = try ExecuteParameters(call.decodedParams())
+        let resolved = self.pipelines.resolve(try call.decodedParams())
+        let parameters = try ExecuteParameters(call.fallback?.adapt(resolved.params) ?? resolved.params)
         try checkpoint()
         let snapshot = self.holder.current()
         guard let index = snapshot.index else { throw snapshot.missing }
-        let result = try QuestionAnswering(parameters: parameters, index: index, embedding: self.embedding)
+        var result = try QuestionAnswering(parameters: parameters, index: index, embedding: self.embedding)
             .run(since: call.received, checkpoint: checkpoint)
+        result.pipelineID = resolved.id
+        if let fallback = call.fallback { result.degraded.append(fallback.words) }
         let timestamp = Timestamp.text(millisecondsSince1970: WallClock.milliseconds)
         result.write(workerID: self.workerID, timestamp: timestamp, to: &output)
     }
@@ -121,7 +131,9 @@ final class WorkerService: Sendable {
             .init("error_rate", .double(CallMetrics.rate(totals.errors, of: totals.requests))),
             .init("active_requests", .integer(active)),
             .init("memory_usage", ProcessMemory.report()),
-            .init("pipelines_loaded", .array(self.usable(snapshot).map { .string($0.rawValue) })),
+            .init(
+                "pipelines_loaded",
+                .array((self.usable(snapshot).map(\.rawValue) + self.pipelines.names).map { .string($0) })),
             .init("capabilities", self.capabilities.json(snapshot.index)),
         ]
         if !complaints.isEmpty {

@@ -35,10 +35,10 @@ import Testing
         _ scenario: Scenario, _ client: ConnectionToken,
         _ params: JSONValue = ["technique": "bm25", "config": ["k1": 2]]
     ) throws -> String {
-        let before = Self.asked(scenario, "pipeline.initialize").count
         scenario.call(client, 1, "pipeline.initialize", params: params)
-        for one in Self.asked(scenario, "pipeline.initialize").dropFirst(before) {
-            Self.answer(scenario, one)
+        for worker in scenario.workers {
+            let asked = Self.asked(scenario, "pipeline.initialize").last { $0.worker == worker }
+            if let asked { Self.answer(scenario, asked) }
         }
         return try #require(try scenario.answer(client)["result"]?["pipeline_id"]?.stringValue)
     }
