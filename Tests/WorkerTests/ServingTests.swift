@@ -229,83 +229,32 @@ struct ServedIndex {
     }
 }
 
-@Suite struct LatencyHistogramTests {
-    @Test func isOffByTwoPercentAtMost() {
-        var histogram = LatencyHistogram()
-        var values: [Double] = []
-        var generator = SplitMix64(state: 7)
-        for _ in 0..<20_000 {
-            // From 50 µs to some hours, evenly over the powers of two.
-            let value = MathFunctions.exp2(Double(generator.next() % 2_800) / 100 - 4.3)
-            values.append(value)
-            histogram.record(milliseconds: value)
-        }
-        values.sort()
-        for share in [0.01, 0.5, 0.95, 0.99, 1] {
-            let exact = values[max(0, Int((share * 20_000).rounded(.up)) - 1)]
-            #expect(abs(histogram.quantile(share) - exact) <= exact * 0.02, "\(share)")
-        }
-        #expect(histogram.minimum == values[0])
-        #expect(histogram.maximum == values[19_999])
-    }
-
-    @Test func takesAnyDuration() {
-        var histogram = LatencyHistogram()
-        #expect(histogram.quantile(0.5) == 0)
-        for value in [0, -1, 1e-9, 1e300] { histogram.record(milliseconds: value) }
-        #expect(histogram.count == 4)
-    }
-}
-
 @Suite struct CallMetricsTests {
-    @Test func countsByMethodAndForgetsOnReset() {
+    @Test func countsByMethodAndForgetsOnReset() throws {
         let start = MonotonicClock(nanoseconds: 0)
         let metrics = CallMetrics(methods: ["ping"], now: start)
-        metrics.record("ping", milliseconds: 2, isError: false, now: start)
-        metrics.record("ping", milliseconds: 4, isError: true, now: start)
-        metrics.record("nonsense", milliseconds: 1, isError: true, now: start)
+        metrics.record("ping", nanoseconds: 2_000_000, isError: false, now: start)
+        metrics.record("ping", nanoseconds: 4_000_000, isError: true, now: start)
+        metrics.record("nonsense", nanoseconds: 1, isError: true, now: start)
         let report = metrics.report(
-            workerID: "w", timeRange: nil, reset: true, now: start.adding(milliseconds: 3_000))
+            try MetricsParameters(forWorker: ["reset": true]), workerID: "w",
+            now: start.adding(milliseconds: 3_000))
         #expect(report["total_requests"] == 3)
         #expect(report["total_errors"] == 2)
         #expect(report["by_type"]?["ping"]?["avg_time_ms"] == 3.0)
         #expect(report["by_type"]?["other"]?["count"] == 1)
+        #expect(report["worker_id"] == "w")
         #expect(report["window"] == ["time_range": .null, "since": "start", "seconds": 3.0])
         let second = metrics.report(
-            workerID: "w", timeRange: nil, reset: false, now: start.adding(milliseconds: 4_000))
+            try MetricsParameters(forWorker: ["time_range": "1m"]), workerID: "w",
+            now: start.adding(milliseconds: 4_000))
         #expect(second["total_requests"] == 0)
-        #expect(second["window"]?["since"] == "reset")
+        #expect(second["window"] == ["time_range": "1m", "since": "reset", "seconds": 1.0])
         #expect(metrics.totals == (3, 2))
     }
 
-    @Test func countsWhatLiesInTheRange() {
-        let start = MonotonicClock(nanoseconds: 0)
-        let metrics = CallMetrics(methods: ["ping"], now: start)
-        // One call a minute for eight days.
-        let minutes: Int64 = 8 * 24 * 60
-        for minute in 0..<minutes {
-            let now = start.adding(milliseconds: minute * 60_000)
-            metrics.record("ping", milliseconds: 1, isError: false, now: now)
-        }
-        let now = start.adding(milliseconds: minutes * 60_000 - 1)
-        for range in MetricsTimeRange.allCases {
-            let report = metrics.report(workerID: "w", timeRange: range, reset: false, now: now)
-            let count = report["total_requests"]?.integerValue ?? 0
-            let wanted = range.seconds / 60
-            #expect((wanted...wanted + (wanted > 60 ? 60 : 1)).contains(count), "\(range)")
-            #expect(report["window"]?["since"] == "time_range")
-        }
-        #expect(
-            metrics.report(workerID: "w", timeRange: nil, reset: false, now: now)["total_requests"]?
-                .integerValue == minutes)
-    }
-
-    @Test(arguments: [
-        #"{"time_range":"2m"}"#, #"{"scope":"pool"}"#, #"{"scope":"x"}"#, #"{"reset":1}"#, #"{"x":1}"#, "[]",
-    ])
-    func refusesOtherParams(params: String) throws {
-        let value = try JSONValue(parsing: params)
-        #expect(throws: RPCError.self) { try MetricsParameters(value) }
+    @Test func doesNotSpeakForThePool() {
+        #expect(throws: RPCError.self) { try MetricsParameters(forWorker: ["scope": "pool"]) }
     }
 }
 

@@ -139,7 +139,7 @@ extension SupervisorCore {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
         self.pools[pool].slots[slot].served += 1
         if case .workerError = outcome { self.pools[pool].slots[slot].errors += 1 }
-        self.pools[pool].slots[slot].latency.record(latency)
+        self.pools[pool].slots[slot].latency.record(nanoseconds: latency)
         if isFirst { self.pools[pool].slots[slot].policy.forgiveFailedStarts() }
         self.countAnswer(of: worker, &effects)
     }

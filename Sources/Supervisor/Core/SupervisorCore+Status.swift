@@ -137,7 +137,7 @@ extension SupervisorCore {
         if let token = slot.process { usage = effects.usage(of: token) }
         let inFlight = slot.process.map { self.requests.inFlight(on: $0) } ?? 0
         func milliseconds(_ quantile: Double) -> JSONValue {
-            slot.latency.quantile(quantile).map { .double($0.inMilliseconds) } ?? .null
+            slot.latency.quantile(quantile).map { .double(Nanoseconds($0).inMilliseconds) } ?? .null
         }
         return [
             "slot": .integer(index),

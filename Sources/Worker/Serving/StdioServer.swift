@@ -199,8 +199,7 @@ extension StdioServer {
     }
 
     private func answer(_ call: IncomingCall, withResult result: [UInt8]) {
-        let elapsed = call.received.millisecondsAgo
-        self.service.metrics.record(call.method, milliseconds: elapsed, isError: false)
+        let elapsed = self.record(call, isError: false)
         var message: [UInt8] = []
         message.reserveCapacity(result.count + call.id.count + 256)
         call.id.withUnsafeBytes { MessageWriter.appendResultHead(id: $0, to: &message) }
@@ -209,12 +208,21 @@ extension StdioServer {
     }
 
     private func answer(_ call: IncomingCall, with error: RPCError) {
-        let elapsed = call.received.millisecondsAgo
-        self.service.metrics.record(call.method, milliseconds: elapsed, isError: true)
+        let elapsed = self.record(call, isError: true)
         var message: [UInt8] = []
         call.id.withUnsafeBytes { MessageWriter.appendErrorHead(id: $0, to: &message) }
         error.value(requestID: call.requestID).write(to: &message)
         self.finish(&message, of: call, milliseconds: elapsed)
+    }
+
+    /// Counts a call that is about to be answered.
+    ///
+    /// - Returns: the milliseconds it took.
+    private func record(_ call: IncomingCall, isError: Bool) -> Double {
+        let now = MonotonicClock.now
+        let elapsed = now.nanoseconds - call.received.nanoseconds
+        self.service.metrics.record(call.method, nanoseconds: elapsed, isError: isError, now: now)
+        return Double(elapsed) / 1_000_000
     }
 
     /// Closes an answer, with `metadata` when the request had them.

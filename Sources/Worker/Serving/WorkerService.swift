@@ -33,9 +33,8 @@ final class WorkerService: Sendable {
         case "health.check":
             return self.health(active: active)
         case "metrics.get":
-            let parameters = try MetricsParameters(params)
             return self.metrics.report(
-                workerID: self.workerID, timeRange: parameters.timeRange, reset: parameters.reset, now: .now)
+                try MetricsParameters(forWorker: params), workerID: self.workerID, now: .now)
         case "pipeline.initialize":
             return try self.pipelines.initialize(params)
         case "pipeline.destroy":
@@ -128,7 +127,7 @@ final class WorkerService: Sendable {
             .init("uptime_seconds", .milliseconds(self.started.millisecondsAgo / 1000)),
             .init("request_count", .integer(totals.requests)),
             .init("error_count", .integer(totals.errors)),
-            .init("error_rate", .double(CallMetrics.rate(totals.errors, of: totals.requests))),
+            .init("error_rate", .double(CallHistory.rate(totals.errors, of: totals.requests))),
             .init("active_requests", .integer(active)),
             .init("memory_usage", ProcessMemory.report()),
             .init(
