@@ -24,6 +24,7 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, result: JSONValue, _ effects: inout some SupervisorEffects
     ) {
         guard let id = incoming.id else { return }
+        self.count(incoming, isError: false)
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendResultHead(id: id, to: &self.head)
         if incoming.wantsMetadata {
@@ -44,6 +45,7 @@ extension SupervisorCore {
         if self.hasNoRoom(for: result.count, incoming.caller, effects) {
             return self.refuse(incoming, self.slowConsumer(result.count), &effects)
         }
+        self.count(incoming, isError: false)
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendResultHead(id: id, to: &self.head)
         if incoming.wantsMetadata {
@@ -104,15 +106,14 @@ extension SupervisorCore {
                 return self.answer(
                     request, .failure(self.slowConsumer(bytes.count)), by: worker, &effects)
             }
-            if case .result = outcome {
-                self.prepareHead(request, isError: false)
-            } else {
-                self.prepareHead(request, isError: true)
-            }
+            let isError = if case .result = outcome { false } else { true }
+            self.count(request, isError: isError)
+            self.prepareHead(request, isError: isError)
             self.prepareTail(request, by: worker)
             self.write(bytes, to: caller, onOneLine: true, &effects)
         case .failure(var error):
             if error.workerID == nil, let worker { error.workerID = self.workers[worker].id }
+            self.count(request, isError: true)
             self.prepareHead(request, isError: true)
             self.prepareTail(request, by: worker)
             let payload = error.value(requestID: self.requests[request].requestIDText).bytes
@@ -281,6 +282,7 @@ extension SupervisorCore {
         let connection = self.requests[request].connection
         if let error { self.answer(request, .failure(error), by: worker, &effects) }
         self.noteNoFaster(than: self.now.duration(since: self.requests[request].dispatchedAt), worker)
+        self.count(request, on: worker, isError: true)
         self.workers[worker].ejection.gaveUp(request)
         if self.holds(.cancelSent) { self.sendCancel(of: request, to: worker, &effects) }
         self.requests.setDeadline(request, to: self.overrunTime(of: request, on: worker))

@@ -245,7 +245,12 @@ extension SupervisorCore {
         _ envelope: RequestEnvelope, _ message: UnsafeRawBufferPointer, _ caller: Caller,
         _ effects: inout some SupervisorEffects
     ) {
-        let incoming = IncomingRequest(envelope, message, caller)
+        var incoming = IncomingRequest(envelope, message, caller)
+        let route = incoming.withMethod { self.methods.route($0) }
+        switch route {
+        case .local(_, let method), .worker(let method): incoming.method = method
+        case .reserved: break
+        }
         var metadata = RequestMetadata()
         if let range = envelope.metadata {
             do throws(RPCError) {
@@ -254,9 +259,8 @@ extension SupervisorCore {
                 return self.refuse(incoming, error, &effects)
             }
         }
-        let route = incoming.withMethod { self.methods.route($0) }
         switch route {
-        case .local(let method):
+        case .local(let method, _):
             self.answerLocally(method, incoming, metadata, &effects)
         case .reserved:
             self.refuse(incoming, .methodNotFound(incoming.methodText), &effects)
@@ -270,6 +274,7 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, _ error: RPCError, _ effects: inout some SupervisorEffects
     ) {
         guard let id = incoming.id else { return }
+        self.count(incoming, isError: true)
         self.answer(
             incoming.caller, id: id, error, requestID: self.requestID(of: incoming),
             wantsMetadata: incoming.wantsMetadata, &effects)
@@ -291,6 +296,8 @@ extension SupervisorCore {
             self.answer(incoming, result: self.status(forOperator: isOperator, &effects), &effects)
         case .listPipelines:
             self.answer(incoming, result: self.pipelineList, &effects)
+        case .metrics:
+            self.answerMetrics(incoming, metadata, &effects)
         case .restart, .reload, .drain, .scale, .stop, .clearCache, .initializePipeline, .destroyPipeline:
             self.answerOperator(method, incoming, metadata, &effects)
         }

@@ -127,6 +127,7 @@ extension SupervisorCore {
         guard isNew else { return }
         let epoch = self.workers[worker].epoch
         self.workers[worker].adopt(capabilities, cap: self.pools[pool].configuration.maxConcurrency)
+        self.methods.declareMethods(capabilities.methods ?? [])
         self.methods.declareIdempotent(capabilities.idempotent, in: pool)
         self.methods.declareCacheable(capabilities.cacheable, in: pool)
         if self.workers[worker].epoch != epoch { self.epochChanged(worker, &effects) }

@@ -23,7 +23,7 @@ extension SupervisorCore {
             case .clearCache: try self.clearCache(&params, incoming, metadata, &effects)
             case .initializePipeline: try self.initializePipeline(&params, incoming, metadata, &effects)
             case .destroyPipeline: try self.destroyPipeline(&params, incoming, metadata, &effects)
-            case .ping, .status, .listPipelines, .cancelRequest, .cancelled:
+            case .ping, .status, .listPipelines, .metrics, .cancelRequest, .cancelled:
                 preconditionFailure("\(method) is not for operators only")
             }
         } catch {
@@ -31,7 +31,7 @@ extension SupervisorCore {
         }
     }
 
-    private mutating func refuseStranger(
+    mutating func refuseStranger(
         _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
     ) {
         let peer = self.connections[incoming.caller.connection].peer
@@ -101,7 +101,8 @@ extension SupervisorCore {
         var call: RequestToken?
         if incoming.id != nil {
             let request = self.register(
-                incoming, metadata, .other, pool: 0, timeout: self.configuration.timeouts.controlWait)
+                incoming, metadata, incoming.method, pool: 0, timeout: self.configuration.timeouts.controlWait
+            )
             self.requests.setDeadline(request, to: self.requests[request].deadline)
             rollout.waiters = [Rollout.Waiter(request: request, untilDone: untilDone)]
             call = request

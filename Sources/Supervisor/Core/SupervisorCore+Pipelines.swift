@@ -91,7 +91,7 @@ extension SupervisorCore {
     mutating func waitingCaller(_ incoming: IncomingRequest, _ metadata: RequestMetadata) -> RequestToken? {
         guard incoming.id != nil else { return nil }
         let request = self.register(
-            incoming, metadata, .other, pool: 0, timeout: self.configuration.timeouts.controlWait)
+            incoming, metadata, incoming.method, pool: 0, timeout: self.configuration.timeouts.controlWait)
         self.requests.setDeadline(request, to: self.requests[request].deadline)
         return request
     }

@@ -140,6 +140,7 @@ extension SupervisorCore {
         self.pools[pool].slots[slot].served += 1
         if case .workerError = outcome { self.pools[pool].slots[slot].errors += 1 }
         self.pools[pool].slots[slot].latency.record(nanoseconds: latency)
+        self.count(request, outcome, on: worker)
         if isFirst { self.pools[pool].slots[slot].policy.forgiveFailedStarts() }
         self.countAnswer(of: worker, &effects)
     }
@@ -192,6 +193,7 @@ extension SupervisorCore {
         case .inFlight:
             guard self.holds(.unreadableReply) else { return }
             self.noteFault(of: request, on: worker, &effects)
+            self.count(request, on: worker, isError: true)
             let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
             self.pools[pool].slots[slot].errors += 1
             if self.hasWorker(otherThan: worker, in: pool),

@@ -17,6 +17,7 @@ extension SupervisorCore {
             case .abandoned:
                 self.requests.remove(request)
             case .inFlight:
+                self.count(request, on: worker, isError: true)
                 // One that was given up on may be the culprit as well: only without it the call was alone.
                 if isDeath {
                     self.requests.noteDeath(request, alone: calls.count == 1)

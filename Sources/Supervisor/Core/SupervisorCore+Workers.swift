@@ -156,6 +156,9 @@ extension SupervisorCore {
             let isReplaced = self.newcomerTakesOver(from: worker)
             let isCurrent = self.pools[process.pool].slots[process.slot].process == worker
             if isCurrent { self.pools[process.pool].slots[process.slot].state = .empty }
+            if let place = process.figuresPlace {
+                self.history.retire(worker: place, now: self.now.nanoseconds)
+            }
             self.workers.remove(worker)
             if isCurrent || isReplaced { self.noteDeath(process, exit, refilling: isCurrent, &effects) }
             self.leftExchange(worker, of: process.pool, exit, &effects)

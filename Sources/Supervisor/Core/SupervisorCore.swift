@@ -58,6 +58,8 @@ struct SupervisorCore: ~Copyable {
     var embeddingFile = EmbeddingFileProgress()
     var broadcasts = SlotMap<Broadcast>()
     var pipelines: [Pipeline] = []
+    /// Every call that was answered, for `metrics.get`.
+    var history: CallHistory
     /// The first one is under way, the others wait for it.
     var rollouts: [Rollout] = []
     /// Why the last rollout was aborted, until one succeeds.
@@ -98,6 +100,7 @@ struct SupervisorCore: ~Copyable {
         self.requests = RequestTable(pools: configuration.pools.count)
         self.responses = ResponseCache(configuration.cache)
         self.embeddings = EmbeddingCache(configuration.cache)
+        self.history = CallHistory(now: now.nanoseconds)
         self.pools = configuration.pools.map(Pool.init)
         for pool in self.pools.indices { self.pools[pool].generation = self.responses.makeGeneration() }
         self.noteTechniques()

@@ -1,7 +1,9 @@
+import Protocol
+
 @testable import Supervisor
 
 /// P1: every call gets one answer, when it must have one at the latest, and never a timeout before its time. What a
-/// worker is told of the time left is true.
+/// worker is told of the time left is true. Each answer is counted once.
 struct AnswerJudge: Judge {
     static let promise = Promise.oneAnswer
     private var gone: Set<Int> = []
@@ -56,11 +58,21 @@ struct AnswerJudge: Judge {
         return nil
     }
 
+    private static func judge(counted history: CallHistory, _ ledger: Ledger) -> String? {
+        let names = (0...CallHistory.methods).map { "\($0)" }
+        let figures = history.report(nil, names: names, now: ledger.now.nanoseconds)
+        let counted = figures["total_requests"]?.integerValue ?? 0
+        let isRight = ledger.hasStalled ? counted >= ledger.answers : counted == ledger.answers
+        return isRight ? nil : "\(ledger.answers) calls were answered, \(counted) counted"
+    }
+
     func judgeEnd(_ ledger: Ledger, _ core: borrowing SupervisorCore) -> String? {
         let waiting = ledger.calls.values.filter {
             !$0.isAnswered && !$0.isNotification && !self.gone.contains($0.client)
         }
-        guard let call = waiting.min(by: { $0.sentAt < $1.sentAt }) else { return nil }
+        guard let call = waiting.min(by: { $0.sentAt < $1.sentAt }) else {
+            return Self.judge(counted: core.history, ledger)
+        }
         return "client \(call.client) was never answered its \(call.method), nor \(waiting.count - 1) others"
     }
 }

@@ -118,6 +118,10 @@ struct Ledger {
     private(set) var poison: [Int64] = []
     var stoppedAt: Instant?
     var stoppedAgainAt: Instant?
+    /// Answers to calls, and those that were in batches of clients that left.
+    var answers = 0
+    /// A client did not read for a while: the supervisor may have let it go, with what it had not been sent.
+    var hasStalled = false
     /// Answers that came from workers, as results.
     var results = 0
     /// The call that a worker's last reply settled.

@@ -265,6 +265,10 @@ extension VirtualWorld {
         let token = self.clients[index].token
         self.clients[index].isGone = true
         self.note(.clientLeft(index))
+        for batch in self.core.batches.tokens where self.core.batches[batch].connection == token {
+            let answers = [0x5B] + self.core.batches[batch].answers + [0x5D]
+            self.ledger.answers += (try? JSONValue(parsing: answers))?.arrayValue?.count ?? 0
+        }
         self.forget(token)
         self.core.disconnected(token, &self.effects)
     }
@@ -285,6 +289,7 @@ extension VirtualWorld {
 
     private mutating func stall(_ token: ConnectionToken) {
         guard self.effects.stalledClients[token] == nil else { return }
+        self.ledger.hasStalled = true
         let factor = 1 << Int.random(in: 0...15, using: &self.random)
         self.effects.stalledClients[token] = .init(factor: factor)
         guard self.weather.profile != .slowClients || self.happens(0.8) else { return }
@@ -330,11 +335,14 @@ extension VirtualWorld {
         let answer = Answer(message, client: index)
         if let (code, id) = self.clients[index].awaitedRefusal, answer.code == code, answer.id == id {
             self.clients[index].awaitedRefusal = nil
+            // It was a call, but for its metadata or params.
+            if code == -32602 { self.ledger.answers += 1 }
             return
         }
         guard let nonce = self.clients[index].open.removeValue(forKey: answer.id) else {
             return self.note(.answered(answer, nil))
         }
+        self.ledger.answers += 1
         self.ledger.calls[nonce]?.isAnswered = true
         if answer.result != nil { self.ledger.results += 1 }
         if answer.code == 2001 { self.ledger.failed(nonce) }

@@ -15,7 +15,10 @@ import Testing
 
     @Test(arguments: MethodTable.LocalMethod.allCases)
     func answersItsOwnMethods(method: MethodTable.LocalMethod) {
-        #expect(Self.route(MethodTable(Configuration()), method.rawValue) == .local(method))
+        guard case .local(method, _) = Self.route(MethodTable(Configuration()), method.rawValue) else {
+            Issue.record("\(method) is not the supervisor's")
+            return
+        }
     }
 
     @Test(arguments: [
@@ -67,6 +70,62 @@ import Testing
         table.declareIdempotent((0..<500).map { "a\($0)" }, in: 0)
         table.declareIdempotent((0..<500).map { "b\($0)" }, in: 0)
         #expect(!table.isIdempotent(.other, in: 0))
+    }
+}
+
+@Suite struct MeasuredMethodTests {
+    private static func name(_ table: MethodTable, _ method: String) -> String {
+        Array(method.utf8).withUnsafeBytes { table.measuredNames[table.figures(of: table.index(of: $0))] }
+    }
+
+    private static func answer(_ table: inout MethodTable, _ name: String) {
+        Array(name.utf8).withUnsafeBytes { table.noteAnswered($0) }
+    }
+
+    @Test(arguments: [
+        "ping", "supervisor.status", "rag.execute", "rag.stream", "embedding.create", "health.check",
+        "metrics.get", "cache.clear", "pipeline.list",
+    ]) func includeThoseOfTheContract(name: String) {
+        #expect(Self.name(MethodTable(Configuration()), name) == name)
+    }
+
+    @Test(arguments: ["job.run", "$/cancelRequest", "notifications/cancelled", "config.nonsense", ""])
+    func areNotNamesThatNobodyKnows(name: String) {
+        var configuration = Configuration()
+        configuration.timeouts.perMethod = ["job.run": .seconds(1)]
+        #expect(Self.name(MethodTable(configuration), name) == "other")
+    }
+
+    @Test func includeWhatWorkersDeclareButNoPatterns() {
+        var table = MethodTable(Configuration())
+        table.declareMethods(["job.run", "job.*", "config.sneaked"])
+        table.declareIdempotent(["job.look"], in: 0)
+        #expect(Self.name(table, "job.run") == "job.run")
+        #expect(Self.name(table, "job.look") == "job.look")
+        #expect(Self.name(table, "job.*") == "other")
+        let route = Array("config.sneaked".utf8).withUnsafeBytes { table.route($0) }
+        #expect(route == .reserved)
+    }
+
+    @Test func areAtMostTwoHundredAndKeepTheirNumbers() {
+        var table = MethodTable(Configuration())
+        table.declareMethods((0..<100).map { "declared.\($0)" })
+        for number in 0..<1000 { Self.answer(&table, "answered.\(number)") }
+        #expect(table.measuredNames.count == 201)
+        #expect(Set(table.measuredNames).count == 201)
+        #expect(Self.name(table, "declared.99") == "declared.99")
+        #expect(Self.name(table, "answered.0") == "answered.0")
+        #expect(Self.name(table, "answered.999") == "other")
+        #expect(Self.name(table, "rag.execute") == "rag.execute")
+    }
+
+    /// Answers of workers must not use up the places of what may be declared idempotent later.
+    @Test func takeNoPlaceFromDeclaredNames() {
+        var table = MethodTable(Configuration())
+        for number in 0..<1000 { Self.answer(&table, "answered.\(number)") }
+        table.declareIdempotent((0..<200).map { "declared.\($0)" }, in: 0)
+        let last = Array("declared.199".utf8).withUnsafeBytes { table.index(of: $0) }
+        #expect(table.isIdempotent(last, in: 0))
     }
 }
 

@@ -33,6 +33,7 @@ extension RandomWorld {
 
     func disconnect(_ token: ConnectionToken) {
         self.clients.removeAll { $0.token == token }
+        self.noteUnsent(token)
         self.tick { $0.disconnected(token, &$1) }
     }
 

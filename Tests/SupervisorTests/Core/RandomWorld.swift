@@ -32,6 +32,8 @@ final class RandomWorld {
     /// Those of them that the core has not been told about.
     var unannounced: [WorkerToken] = []
     var lastID = 0
+    /// Answers that went out, and those of batches whose callers left before all were answered.
+    private var answers = 0
 
     init(seed: UInt64) {
         var random = SeededGenerator(seed: seed &* 0x9E37_79B9_7F4A_7C15 &+ 1)
@@ -92,6 +94,11 @@ final class RandomWorld {
         }
         self.check(self.effects.isFinished, "the shutdown does not end")
         self.check(self.clients.allSatisfy { $0.open.isEmpty }, "a call was not answered")
+        let figures = self.core.history.report(
+            nil, names: self.core.methods.measuredNames, now: self.core.now.nanoseconds)
+        self.check(
+            figures["total_requests"]?.integerValue == Int64(self.answers),
+            "\(self.answers) answers, counted: \(figures.text)")
     }
 
     // MARK: Ticks and time
@@ -141,6 +148,18 @@ final class RandomWorld {
         return Nanoseconds(self.random.below(Int(self.random.one(of: most)) + 1))
     }
 
+    /// What a client will not get that is leaving.
+    func noteUnsent(_ token: ConnectionToken) {
+        for batch in self.core.batches.tokens where self.core.batches[batch].connection == token {
+            self.answers += Self.count([0x5B] + self.core.batches[batch].answers + [0x5D])
+        }
+    }
+
+    /// Answers in a message.
+    private static func count(_ message: [UInt8]) -> Int {
+        (try? JSONValue(parsing: message))?.arrayValue?.count ?? 1
+    }
+
     // MARK: What is checked
 
     func check(_ condition: Bool, _ fault: @autoclosure () -> String) {
@@ -159,6 +178,7 @@ final class RandomWorld {
     /// Each call gets one answer, and a connection is closed only when nothing is owed to it.
     private func checkAnswers(_ sent: [ConnectionToken: [[UInt8]]]) {
         for (token, messages) in sent {
+            for message in messages { self.answers += Self.count(message) }
             guard let client = self.clients.firstIndex(where: { $0.token == token }) else { continue }
             let values = messages.map { (try? JSONValue(parsing: $0)) ?? "no JSON" }
             for answer in values.flatMap({ $0.arrayValue ?? [$0] }) {

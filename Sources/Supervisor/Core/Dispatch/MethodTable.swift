@@ -1,7 +1,7 @@
 import Protocol
 
 /// What the supervisor knows about methods by name: who answers them, how long they may take, which of them
-/// may be sent twice, and which answers may be given to others.
+/// may be sent twice, which answers may be given to others, and which have figures of their own.
 struct MethodTable {
     /// Answered by the supervisor itself.
     enum LocalMethod: String, CaseIterable {
@@ -16,6 +16,8 @@ struct MethodTable {
         case initializePipeline = "pipeline.initialize"
         case destroyPipeline = "pipeline.destroy"
         case listPipelines = "pipeline.list"
+        /// Of the pool; what asks for one worker's is passed on.
+        case metrics = "metrics.get"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
     }
@@ -29,7 +31,7 @@ struct MethodTable {
     }
 
     enum Route: Equatable {
-        case local(LocalMethod)
+        case local(LocalMethod, Index)
         /// A name that never reaches a worker and that the supervisor does not answer.
         case reserved
         case worker(Index)
@@ -37,7 +39,16 @@ struct MethodTable {
 
     private struct Entry {
         var name: [UInt8]
+        var answerer: Answerer
         var timeout: Nanoseconds
+        /// The number of its figures; 0: it is counted among the others.
+        var figures = 0
+    }
+
+    private enum Answerer {
+        case supervisor(LocalMethod)
+        case nobody
+        case worker
     }
 
     /// Methods that the contract gives to the supervisor, so that no worker sees them.
@@ -45,10 +56,14 @@ struct MethodTable {
     private static let reservedPrefixes: [StaticString] = [
         "supervisor.", "config.", "events.", "cache.", "embedding_cache.", "rpc.", "$/", "notifications/",
     ]
+    /// The methods of the contract that workers answer, in the order of `Index`.
+    private static let workersNames = ["embedding.create", "rag.execute", "rag.stream", "health.check"]
 
-    private let local = LocalMethod.allCases.map { (method: $0, name: Array($0.rawValue.utf8)) }
-    private let reserved = Self.reservedNames.map { Array($0.utf8) }
     private var entries: [Entry]
+    /// Where a name's entry is, by the hash of the name; 0: nowhere. At least twice as many as entries.
+    private var places: [UInt16] = Array(repeating: 0, count: 128)
+    /// The methods with figures of their own, by the numbers of the figures.
+    private(set) var measuredNames = ["other"]
     /// Whether a worker of a pool says that the method may be sent twice: pool, then method.
     private var declaredIdempotent: [[Bool]]
     private var idempotent: [Bool]
@@ -66,12 +81,15 @@ struct MethodTable {
     private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
-        let first = ["", "embedding.create"].map { Entry(name: Array($0.utf8), timeout: 0) }
-        self.entries = first
-        self.idempotent = first.map { _ in false }
-        self.declaredIdempotent = configuration.pools.map { _ in first.map { _ in false } }
-        self.cacheable = self.idempotent
+        self.entries = [Entry(name: [], answerer: .worker, timeout: 0)]
+        self.idempotent = [false]
+        self.declaredIdempotent = configuration.pools.map { _ in [false] }
+        self.cacheable = [false]
         self.declaredCacheable = self.declaredIdempotent
+        for name in Self.workersNames + LocalMethod.allCases.map(\.rawValue) + Self.reservedNames {
+            let index = self.index(adding: name)
+            if !name.hasPrefix("$/"), !name.hasPrefix("notifications/") { self.measure(index) }
+        }
         self.configure(configuration)
     }
 
@@ -98,23 +116,52 @@ struct MethodTable {
 
     /// Names known to the supervisor, for "did you mean".
     var knownNames: [String] {
-        LocalMethod.allCases.map(\.rawValue).filter { !$0.hasPrefix("$/") }
-            + self.entries.dropFirst().map { String(decoding: $0.name, as: UTF8.self) }
-    }
-
-    /// Where a call goes. O(methods with rules), no allocation.
-    func route(_ name: UnsafeRawBufferPointer) -> Route {
-        for entry in self.local where name.elementsEqual(entry.name) { return .local(entry.method) }
-        for entry in self.reserved where name.elementsEqual(entry) { return .reserved }
-        for prefix in Self.reservedPrefixes where name.starts(with: prefix.bytes) { return .reserved }
-        return .worker(self.index(of: name))
-    }
-
-    private func index(of name: UnsafeRawBufferPointer) -> Index {
-        for index in 1..<max(1, self.entries.count) where name.elementsEqual(self.entries[index].name) {
-            return Index(value: index)
+        self.entries.dropFirst().compactMap { entry in
+            switch entry.answerer {
+            case .nobody: nil
+            case .supervisor(let method): method.rawValue.hasPrefix("$/") ? nil : method.rawValue
+            case .worker: String(decoding: entry.name, as: UTF8.self)
+            }
         }
-        return .other
+    }
+
+    /// Where a call goes. O(length of the name), no allocation.
+    func route(_ name: UnsafeRawBufferPointer) -> Route {
+        let index = self.index(of: name)
+        guard index == .other else {
+            switch self.entries[index.value].answerer {
+            case .supervisor(let method): return .local(method, index)
+            case .nobody: return .reserved
+            case .worker: return .worker(index)
+            }
+        }
+        return Self.isReserved(name) ? .reserved : .worker(.other)
+    }
+
+    private static func isReserved(_ name: UnsafeRawBufferPointer) -> Bool {
+        for prefix in Self.reservedPrefixes where name.starts(with: prefix.bytes) { return true }
+        return false
+    }
+
+    /// The index of a name; `other` when it has none.
+    func index(of name: UnsafeRawBufferPointer) -> Index {
+        Index(value: Int(self.places[self.place(of: name)]))
+    }
+
+    /// Where the index of a name is in `places`, or would be.
+    private func place(of name: UnsafeRawBufferPointer) -> Int {
+        // FNV-1a. Whoever makes names collide has them all compared, at most as many as there are.
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in name { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        var place = Int(truncatingIfNeeded: hash ^ hash >> 32) & (self.places.count - 1)
+        while self.places[place] != 0, !self.isName(name, of: Int(self.places[place])) {
+            place = (place + 1) & (self.places.count - 1)
+        }
+        return place
+    }
+
+    private func isName(_ name: UnsafeRawBufferPointer, of entry: Int) -> Bool {
+        self.entries[entry].name.count == name.count && name.elementsEqual(self.entries[entry].name)
     }
 
     /// How long a call of the method may take unless its caller says otherwise.
@@ -144,6 +191,7 @@ struct MethodTable {
         for name in names.prefix(Self.declaredNames) {
             // One that found no place is not known: `other` stands for methods that nobody declared.
             let index = self.index(adding: name)
+            self.measure(index)
             if index != .other { indices.insert(index.value) }
         }
         return self.entries.indices.map { indices.contains($0) }
@@ -152,18 +200,65 @@ struct MethodTable {
     /// The index of a name, which gets one if it has none and there is room.
     private mutating func index(adding name: String) -> Index {
         let bytes = Array(name.utf8)
-        if let known = self.entries.indices.dropFirst().first(where: { self.entries[$0].name == bytes }) {
-            return Index(value: known)
-        }
-        guard self.entries.count < self.capacity else { return .other }
-        self.entries.append(Entry(name: bytes, timeout: self.entries[0].timeout))
+        let known = bytes.withUnsafeBytes { self.index(of: $0) }
+        guard known == .other, !bytes.isEmpty, self.entries.count < self.capacity else { return known }
+        self.entries.append(
+            Entry(name: bytes, answerer: Self.answerer(of: name), timeout: self.entries[0].timeout))
         self.idempotent.append(false)
         self.cacheable.append(false)
         for pool in self.declaredIdempotent.indices {
             self.declaredIdempotent[pool].append(false)
             self.declaredCacheable[pool].append(false)
         }
+        self.enter(self.entries.count - 1)
         return Index(value: self.entries.count - 1)
+    }
+
+    private static func answerer(of name: String) -> Answerer {
+        if let method = LocalMethod(rawValue: name) { return .supervisor(method) }
+        let isReserved =
+            Self.reservedNames.contains(name) || Array(name.utf8).withUnsafeBytes(Self.isReserved)
+        return isReserved ? .nobody : .worker
+    }
+
+    /// Makes the newest entry known by its name.
+    private mutating func enter(_ newest: Int) {
+        if self.entries.count * 2 > self.places.count {
+            self.places = Array(repeating: 0, count: self.places.count * 2)
+            for entry in 1..<newest { self.enter(entry) }
+        }
+        let place = self.entries[newest].name.withUnsafeBytes(self.place)
+        self.places[place] = UInt16(newest)
+    }
+}
+
+// MARK: - Figures
+
+extension MethodTable {
+    /// The number under which a method's calls are counted.
+    func figures(of method: Index) -> Int { self.entries[method.value].figures }
+
+    /// A worker declared these methods. Patterns are no names of methods.
+    mutating func declareMethods(_ names: [String]) {
+        for name in names.prefix(Self.declaredNames) where !name.contains("*") {
+            self.measure(self.index(adding: name))
+        }
+    }
+
+    /// A worker answered a method that nobody declared: from now on it has figures of its own, if there is room. It
+    /// takes no place from those that may be declared.
+    mutating func noteAnswered(_ name: UnsafeRawBufferPointer) {
+        guard self.measuredNames.count <= CallHistory.methods, !Self.isReserved(name) else { return }
+        self.capacity += 1
+        self.measure(self.index(adding: String(decoding: name, as: UTF8.self)))
+    }
+
+    private mutating func measure(_ method: Index) {
+        guard method != .other, self.entries[method.value].figures == 0,
+            self.measuredNames.count <= CallHistory.methods
+        else { return }
+        self.entries[method.value].figures = self.measuredNames.count
+        self.measuredNames.append(String(decoding: self.entries[method.value].name, as: UTF8.self))
     }
 }
 

@@ -36,6 +36,8 @@ struct WorkerProcess {
     var ejection = Ejection()
     /// One of its pipes has ended: it gets no more calls, whether it dies now or not.
     var cutOff: DepartureReason?
+    /// Where its figures are; nil before its first call, and while there is no place.
+    var figuresPlace: Int?
     /// The last rollout of its pool when it was started.
     var cohort = 0
     private(set) var epoch = EpochHistory.Epoch(nil)

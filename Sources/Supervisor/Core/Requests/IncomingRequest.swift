@@ -5,6 +5,8 @@ struct IncomingRequest {
     let envelope: RequestEnvelope
     private let message: UnsafeRawBufferPointer
     let caller: Caller
+    /// What is known of its method.
+    var method = MethodTable.Index.other
 
     init(_ envelope: RequestEnvelope, _ message: UnsafeRawBufferPointer, _ caller: Caller) {
         self.envelope = envelope
