@@ -75,7 +75,8 @@ import Testing
             .bytes("limits.bytes_per_connection", 1024...1 << 40),
             .bytes("limits.bytes_in_all", 1024...1 << 40), .duration("limits.write_stall"),
             Key("logging.level", ["'loud'"]), Key("logging.format", ["'xml'"]), Key("logging.file", ["''"]),
-            .bytes("logging.rotate_bytes", 1024...1 << 40), .integer("logging.keep", 0...10_000),
+            .bytes("logging.rotate_bytes", 1024...1 << 40), .integer("logging.keep", 0...1000),
+            .duration("logging.slow_request"),
         ]
 
     static let poolKeys: [Key] = [

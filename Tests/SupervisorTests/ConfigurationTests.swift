@@ -47,7 +47,8 @@ import Testing
           limits: {message_bytes: '1MiB', depth: 32, batch_calls: 10, id_bytes: 64, method_bytes: 64,
                    metadata_text_characters: 64, header_line_bytes: '1KiB', connections: 10, in_flight_per_connection: 5,
                    bytes_per_connection: '2MiB', bytes_in_all: '4MiB', write_stall: '1s'},
-          logging: {level: 'debug', format: 'json', file: 'l', rotate_bytes: '1MiB', keep: 1},
+          logging: {level: 'debug', format: 'json', file: 'l', rotate_bytes: '1MiB', keep: 1,
+                    slow_request: '2s'},
         }
         """
 
@@ -110,7 +111,8 @@ import Testing
         expected.limits.bytesPerConnection = 2 << 20
         expected.limits.bytesInAll = 4 << 20
         expected.limits.writeStall = .seconds(1)
-        expected.logging = .init(level: .debug, format: .json, file: "l", rotateBytes: 1 << 20, keep: 1)
+        expected.logging = .init(
+            level: .debug, format: .json, file: "l", rotateBytes: 1 << 20, keep: 1, slowRequest: .seconds(2))
         #expect(read == expected)
     }
 

@@ -42,7 +42,7 @@ struct TestDirectory {
     /// What is in it, sorted.
     var names: [String] { Self.names(in: self.path) }
 
-    private static func names(in path: String) -> [String] {
+    static func names(in path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
@@ -55,7 +55,7 @@ struct TestDirectory {
         return names.sorted()
     }
 
-    private static func remove(_ path: String) {
+    static func remove(_ path: String) {
         for name in self.names(in: path) { self.remove("\(path)/\(name)") }
         if unlink(path) != 0 { rmdir(path) }
     }

@@ -17,7 +17,7 @@ enum ServeCommand {
             let guardian = try Guardian(cookie: cookie)
             let path = try configuration.socket.path ?? SocketPath.forListening(environment: environment)
             let listener = try UnixListener.open(configuration.socket, path: path)
-            let log = try LogWriter(configuration.logging)
+            let log = try LogWriter(configuration.logging, environment: environment)
             for warning in warnings { log.write(warning) }
             if !configuration.keysWithoutEffect.isEmpty {
                 let keys = configuration.keysWithoutEffect.joined(separator: ", ")

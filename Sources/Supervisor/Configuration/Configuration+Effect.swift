@@ -7,8 +7,6 @@ extension Configuration {
         if self.controlSocket != nil { keys.append("control_socket") }
         if self.timeouts.streamIdle != standard.timeouts.streamIdle { keys.append("timeouts.stream_idle") }
         if self.timeouts.streamTotal != standard.timeouts.streamTotal { keys.append("timeouts.stream_total") }
-        if self.logging.rotateBytes != standard.logging.rotateBytes { keys.append("logging.rotate_bytes") }
-        if self.logging.keep != standard.logging.keep { keys.append("logging.keep") }
         return keys
     }
 }

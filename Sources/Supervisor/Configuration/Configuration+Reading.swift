@@ -253,7 +253,8 @@ extension Configuration.Logging {
         object.read("format", into: &self.format, .word())
         object.read("file", into: &self.file, .text)
         object.read("rotate_bytes", into: &self.rotateBytes, .bytes(1024...1 << 40))
-        object.read("keep", into: &self.keep, .integer(0...10_000))
+        object.read("keep", into: &self.keep, .integer(0...1000))
+        object.readOrOff("slow_request", into: &self.slowRequest, .duration())
     }
 }
 

@@ -173,8 +173,12 @@ struct Configuration: Equatable, Sendable {
         var format: Format?
         /// nil: standard error.
         var file: String?
+        /// Size at which the file is rotated.
         var rotateBytes: Int64 = 64 << 20
+        /// Rotated files kept.
         var keep = 7
+        /// How long a call may take before it is logged; nil: off.
+        var slowRequest: Nanoseconds?
     }
 }
 

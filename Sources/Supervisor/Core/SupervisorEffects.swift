@@ -124,6 +124,8 @@ enum LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral
     ExpressibleByStringInterpolation
 {
     case string(String)
+    /// A text whose end is what matters, where it must be cut.
+    case tail(String)
     case whole(Int64)
     case number(Double)
     case bool(Bool)

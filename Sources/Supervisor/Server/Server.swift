@@ -69,6 +69,7 @@ final class Server {
         if self.effects.log.isWaiting {
             next = min(next ?? .distantFuture, Clock.now.advanced(by: Self.logRetry))
         }
+        if let time = self.effects.log.nextReport { next = min(next ?? .distantFuture, time) }
         if let time = self.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
         return next.map { $0.duration(since: Clock.now) }
     }
@@ -84,6 +85,7 @@ final class Server {
     /// Waiting output is given a moment, the guardian sees to what is left, then the socket file goes.
     private func finish() {
         self.effects.flush()
+        self.effects.abortCompression()
         self.effects.guardian.finish()
         self.effects.log(.info, "supervisor.stopped", ["pid": .integer(getpid())])
         self.effects.log.finish()
@@ -102,6 +104,7 @@ final class Server {
         case .workerErrors(let token):
             if let worker = self.effects.worker(token) { self.readErrors(of: worker) }
         case .workerExit(let token): self.workerExited(token)
+        case .logCompression: self.effects.compressionEnded()
         }
     }
 

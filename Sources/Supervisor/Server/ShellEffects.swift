@@ -19,6 +19,7 @@ struct ShellEffects {
     var guardian: Guardian
     /// nil: embeddings are not kept over a restart.
     private let embeddings: EmbeddingStorage?
+    private var compression: LogCompression?
     private(set) var isFinished = false
 
     init(
@@ -49,12 +50,12 @@ struct ShellEffects {
         return found
     }
 
-    /// The groups of all workers, for a new guardian.
-    var groups: [Int32] { self.workers.compactMap { $0?.pid } }
+    /// The groups of all children, for a new guardian.
+    var groups: [Int32] { self.workers.compactMap { $0?.pid } + [self.compression?.pid].compactMap(\.self) }
 
-    /// Whether a pid is a worker's or the guardian's.
+    /// Whether a pid is of a child whose exit is seen through its pidfd.
     func isOwnChild(_ pid: Int32) -> Bool {
-        pid == self.guardian.pid || self.workers.contains { $0?.pid == pid }
+        pid == self.guardian.pid || pid == self.compression?.pid || self.workers.contains { $0?.pid == pid }
     }
 
     var hasDeferred: Bool { !self.deferred.isEmpty }
@@ -255,7 +256,8 @@ extension ShellEffects {
         self.dirtyWorkers.removeAll(keepingCapacity: true)
         for connection in self.dirtyConnections { self.flush(connection) }
         self.dirtyConnections.removeAll(keepingCapacity: true)
-        self.log.flush()
+        if self.log.isWaiting || self.log.nextReport != nil { self.log.flush() }
+        if self.log.mayCompress, self.compression == nil { self.startCompression() }
     }
 
     /// Whether something was added since the last flush.
@@ -286,5 +288,44 @@ extension ShellEffects {
         connection.isStalled = false
         connection.setInterest(.writing, false, in: self.loop)
         if connection.closesWhenFlushed { self.deferred.append(.disconnected(connection.token)) }
+    }
+}
+
+// MARK: - Old logs
+
+extension ShellEffects {
+    private mutating func startCompression() {
+        guard let next = self.log.takeFileToCompress() else { return }
+        do {
+            let started = try LogCompression.start(
+                next.archive, next.number, spawner: self.launcher.spawner,
+                environment: self.launcher.environment, cookie: self.launcher.cookie)
+            guard let started else { return }
+            self.guardian.groupStarted(started.pid)
+            self.compression = started
+            started.registration = try self.loop.register(started.pidfd, for: .reading, as: .logCompression)
+        } catch {
+            self.abortCompression()
+            self.log.compressionEnded("\(error)")
+        }
+    }
+
+    mutating func compressionEnded() {
+        guard let ended = self.compression, let status = ChildExit.reap(ended.pidfd) else { return }
+        self.forgetCompression()
+        self.log.compressionEnded(ended.end(status))
+    }
+
+    /// What was begun is begun again at the next start.
+    mutating func abortCompression() {
+        guard let running = self.compression else { return }
+        running.abort()
+        self.forgetCompression()
+    }
+
+    private mutating func forgetCompression() {
+        guard let ended = self.compression.take() else { return }
+        if let registration = ended.registration { self.loop.deregister(ended.pidfd, registration) }
+        self.guardian.groupEnded(ended.pid)
     }
 }

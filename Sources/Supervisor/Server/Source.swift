@@ -8,6 +8,7 @@ enum Source {
     case workerOutput(WorkerToken)
     case workerErrors(WorkerToken)
     case workerExit(WorkerToken)
+    case logCompression
 }
 
 /// What went wrong, or came to an end, while effects were carried out: told to the core as events of the next

@@ -18,10 +18,11 @@ struct SystemBudget {
         var description: String
     }
 
-    /// Of the supervisor itself: standard ones, epoll, signals, guardian, listener, lock, log, and a spawn under way.
+    /// Of the supervisor itself: standard ones, epoll, signals, guardian, listener, lock, log, the gzip of an old log,
+    /// and a spawn under way.
     private static let ownDescriptors = 16
     private static let descriptorsPerWorker = 4
-    /// The supervisor and its guardian.
+    /// The supervisor and its guardian. (gzip is only there where there is room.)
     private static let ownProcesses = 2
 
     /// Refuses what cannot hold the workers, and allows fewer connections where they would take the workers' room.

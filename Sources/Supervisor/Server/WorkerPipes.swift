@@ -100,22 +100,24 @@ final class WorkerPipes {
 struct LineCollector {
     /// How much of the end is kept for status and errors.
     static let tailBytes = 64 * 1024
+    /// A longer line comes in pieces, each with room for the rest of its line in the log.
+    static let pieceBytes = Excerpt.lineBytes - 1024
 
     private var unfinished: [UInt8] = []
     private var tail: [UInt8] = []
 
-    /// Takes what was read, and visits the lines that it completes; a line longer than 8 KiB comes in pieces.
+    /// Takes what was read, and visits the lines that it completes.
     mutating func take(_ bytes: UnsafeRawBufferPointer, _ line: (UnsafeRawBufferPointer) -> Void) {
         self.tail.append(contentsOf: bytes)
         if self.tail.count > 2 * Self.tailBytes { self.tail.removeFirst(self.tail.count - Self.tailBytes) }
         var rest = bytes[...]
         while !rest.isEmpty {
-            let piece = rest.prefix(max(1, Excerpt.lineBytes - self.unfinished.count))
+            let piece = rest.prefix(max(1, Self.pieceBytes - self.unfinished.count))
             if let end = Self.lineBreak(in: piece) {
                 self.unfinished.append(contentsOf: rest[..<end])
                 rest = rest[(end + 1)...]
                 self.emit(line)
-            } else if self.unfinished.count >= Excerpt.lineBytes {
+            } else if self.unfinished.count >= Self.pieceBytes {
                 self.emit(line)
             } else {
                 self.unfinished.append(contentsOf: piece)

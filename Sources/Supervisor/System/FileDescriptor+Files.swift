@@ -62,12 +62,18 @@ extension FileDescriptor {
 struct FileStatus: Equatable {
     var isRegular: Bool
     var size: Int64
+    var permissions: UInt32
+    var owner: UInt32
+    var group: UInt32
     private var device: UInt64
     private var inode: UInt64
 
     init(_ info: stat) {
         self.isRegular = info.st_mode & S_IFMT == S_IFREG
         self.size = Int64(info.st_size)
+        self.permissions = info.st_mode & 0o777
+        self.owner = info.st_uid
+        self.group = info.st_gid
         self.device = UInt64(info.st_dev)
         self.inode = UInt64(info.st_ino)
     }
@@ -76,6 +82,13 @@ struct FileStatus: Equatable {
     init?(ofPath path: String) {
         var info = stat()
         guard lstat(path, &info) == 0 else { return nil }
+        self.init(info)
+    }
+
+    /// Of what standard output or error goes to, by its number; nil when it is closed.
+    init?(ofStandard number: Int32) {
+        var info = stat()
+        guard fstat(number, &info) == 0 else { return nil }
         self.init(info)
     }
 

@@ -20,6 +20,12 @@ struct SpawnedProcess: ~Copyable {
     let errors: FileDescriptor
 }
 
+/// A started process on descriptors that are not ours to keep.
+struct BareProcess: ~Copyable {
+    let pid: Int32
+    let pidfd: FileDescriptor
+}
+
 /// Starts processes the way the promises ask for: own group, default signals, nothing inherited but three
 /// pipes, killed with the supervisor.
 struct ProcessSpawner {
@@ -51,6 +57,20 @@ struct ProcessSpawner {
             return SpawnedProcess(
                 pid: process.pid, pidfd: FileDescriptor(owning: process.pidfd), input: input.writeEnd,
                 output: output.readEnd, errors: errors.readEnd)
+        } catch {
+            throw Self.explain(error, path: path, image)
+        }
+    }
+
+    /// Starts a process on the caller's descriptors, which must not be the standard ones.
+    func spawn(
+        _ image: ProgramImage, input: borrowing FileDescriptor, output: borrowing FileDescriptor,
+        errors: borrowing FileDescriptor
+    ) throws(Failure) -> BareProcess {
+        let path = try Self.resolve(image.command.first ?? "", environment: image.environment)
+        do throws(SystemError) {
+            let process = try self.clone(path, image, input, output, errors)
+            return BareProcess(pid: process.pid, pidfd: FileDescriptor(owning: process.pidfd))
         } catch {
             throw Self.explain(error, path: path, image)
         }

@@ -164,8 +164,7 @@ struct LastExit: Equatable {
     /// In words: "exited with code 3", "was killed by SIGKILL", or why it could not be started.
     var sentence: String {
         switch self.status {
-        case .exited(let code): "exited with code \(code)"
-        case .signaled(let number): "was killed by \(SignalName.text(number))"
+        case let status?: status.sentence
         case nil where self.reason == DepartureReason.stdoutClosed.rawValue: "closed its stdout"
         case nil where self.reason == DepartureReason.stdinClosed.rawValue: "stopped reading its stdin"
         case nil: "could not be started: \(self.reason)"
@@ -186,4 +185,14 @@ enum SignalName {
     ]
 
     static func text(_ number: Int32) -> String { self.names[number] ?? "signal \(number)" }
+}
+
+extension ExitStatus {
+    /// What a process did that ended so.
+    var sentence: String {
+        switch self {
+        case .exited(let code): "exited with code \(code)"
+        case .signaled(let number): "was killed by \(SignalName.text(number))"
+        }
+    }
 }
