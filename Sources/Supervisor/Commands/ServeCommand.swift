@@ -23,7 +23,7 @@ enum ServeCommand {
                 let keys = configuration.keysWithoutEffect.joined(separator: ", ")
                 log.write(
                     LogRecord(
-                        level: .warning, event: "configuration.without_effect",
+                        level: .warning, event: "config.without_effect",
                         fields: [("keys", .string(keys))]))
             }
             let spawner = ProcessSpawner(originalLimits: originalLimits)

@@ -11,6 +11,8 @@ struct Connection {
     /// at the last look; nil before the first.
     var tookOutputAt = Instant(nanoseconds: 0)
     var unreadBytes: Int?
+    /// It has sent a message that breaks the contract, and that was logged.
+    var hasSentBadMessage = false
     /// Batches under way.
     var openBatches = 0
     /// Answers that wait for the rest of their batches.

@@ -12,6 +12,7 @@ extension SupervisorCore {
         wantsMetadata: Bool = false, _ effects: inout some SupervisorEffects
     ) {
         let requestID = requestID ?? self.makeRequestID()
+        self.noteBadMessage(from: caller.connection, error, requestID: requestID, &effects)
         self.head.removeAll(keepingCapacity: true)
         MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
         self.prepareTail(metadata: wantsMetadata ? Self.metadata(ofUnsent: requestID, .bypass) : nil)
@@ -57,7 +58,7 @@ extension SupervisorCore {
         self.write(result, to: incoming.caller, onOneLine: true, &effects)
     }
 
-    private mutating func makeRequestID() -> String {
+    mutating func makeRequestID() -> String {
         UUIDv7(millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next())).text
     }
 

@@ -160,9 +160,10 @@ extension SupervisorCore {
         effects.log(
             .warning, "client.stalled",
             [
+                "peer_uid": .integer(self.connections[connection].peer.uid),
                 "peer_pid": .integer(self.connections[connection].peer.pid),
                 "bytes_waiting": .integer(waiting),
-                "seconds": .integer(self.limits.writeStall / .seconds(1)),
+                "for_ms": .integer(self.limits.writeStall / .milliseconds(1)),
             ])
         effects.abort(connection)
         self.disconnected(connection, &effects)
@@ -270,13 +271,20 @@ extension SupervisorCore {
     }
 
     /// Answers a call with an error; a notification is never answered.
+    ///
+    /// - Parameter requestID: the one it goes by, if that was decided before.
     mutating func refuse(
-        _ incoming: IncomingRequest, _ error: RPCError, _ effects: inout some SupervisorEffects
+        _ incoming: IncomingRequest, _ error: RPCError, requestID: String? = nil,
+        _ effects: inout some SupervisorEffects
     ) {
-        guard let id = incoming.id else { return }
+        let requestID = requestID ?? self.requestID(of: incoming)
+        guard let id = incoming.id else {
+            let connection = incoming.caller.connection
+            return self.noteBadMessage(from: connection, error, requestID: requestID, &effects)
+        }
         self.count(incoming, isError: true)
         self.answer(
-            incoming.caller, id: id, error, requestID: self.requestID(of: incoming),
+            incoming.caller, id: id, error, requestID: requestID,
             wantsMetadata: incoming.wantsMetadata, &effects)
     }
 

@@ -9,9 +9,7 @@ extension SupervisorCore {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
         // One that is held is an operator's to look at, whatever it does.
         guard self.workers[worker].life.departure == nil, !self.workers[worker].life.isHeld else { return }
-        effects.log(
-            .warning, "worker.replaced",
-            ["worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue)])
+        self.logReplacement(of: worker, by: nil, reason, &effects)
         let isIdle = !self.hasCallers(worker)
         let action = self.workers[worker].life.retire(reason, isIdle: isIdle)
         self.perform(action, worker, &effects)
@@ -81,12 +79,12 @@ extension SupervisorCore {
         guard self.holds(.startTimeout) else { return }
         let timeout = self.pools[self.workers[worker].pool].configuration.startTimeout
         let tail = effects.stderrTail(of: worker)
-        effects.log(
-            .error, "worker.start_timeout",
+        self.log(
+            .error, "worker.start_timeout", of: worker,
             [
-                "worker_id": .string(self.workers[worker].id), "pid": .integer(self.workers[worker].pid ?? 0),
-                "seconds": .number(timeout.inSeconds), "stderr_tail": .string(tail),
-            ])
+                "pid": .integer(self.workers[worker].pid ?? 0), "after_ms": .number(timeout.inMilliseconds),
+                "stderr_tail": .tail(tail),
+            ], &effects)
         self.perform(self.workers[worker].life.retire(.startTimeout, isIdle: true), worker, &effects)
     }
 

@@ -43,6 +43,10 @@ extension SupervisorCore {
         guard request.deadline >= request.arrivedAt.advanced(by: allowed),
             self.now.duration(since: request.dispatchedAt) >= allowed / 2
         else { return }
+        let waited = self.now.duration(since: request.arrivedAt)
+        self.log(
+            .warning, "request.timed_out", of: call, on: worker,
+            ["total_ms": .number(waited.inMilliseconds), "attempts": .integer(request.attempts)], &effects)
         self.noteFault(of: call, on: worker, &effects)
     }
 
@@ -67,13 +71,9 @@ extension SupervisorCore {
         _ worker: WorkerToken, _ term: Ejection.Term, _ effects: inout some SupervisorEffects
     ) {
         self.setTimer(.ejection, Int(worker.index), after: term.length)
-        effects.log(
-            .warning, "worker.ejected",
-            [
-                "worker_id": .string(self.workers[worker].id),
-                "pool": .string(self.pools[self.workers[worker].pool].configuration.name),
-                "for_ms": .integer(term.length / .milliseconds(1)), "in_a_row": .integer(term.number),
-            ])
+        self.log(
+            .warning, "worker.ejected", of: worker,
+            ["for_ms": .integer(term.length / .milliseconds(1)), "in_a_row": .integer(term.number)], &effects)
     }
 
     /// A worker is on probation from now on: a call that waits may be the one.
@@ -84,9 +84,7 @@ extension SupervisorCore {
     private mutating func logReadmission(
         _ worker: WorkerToken, why: StaticString, _ effects: inout some SupervisorEffects
     ) {
-        effects.log(
-            .info, "worker.readmitted",
-            ["worker_id": .string(self.workers[worker].id), "reason": .string("\(why)")])
+        self.log(.info, "worker.readmitted", of: worker, ["reason": .string("\(why)")], &effects)
     }
 }
 

@@ -47,13 +47,7 @@ extension SupervisorCore {
         guard let old else { return self.endExchange(pool, &effects) }
         exchange.stage = .leaving(old)
         self.pools[pool].exchange = exchange
-        effects.log(
-            .info, exchange.reason == .restarted ? "worker.replaced" : "worker.recycled",
-            [
-                "worker_id": .string(self.workers[old].id), "by": .string(self.workers[worker].id),
-                "pool": .string(self.pools[pool].configuration.name), "slot": .integer(exchange.slot),
-                "reason": .string(exchange.reason.rawValue),
-            ])
+        self.logReplacement(of: old, by: worker, exchange.reason, &effects)
         let isIdle = !self.hasCallers(old)
         self.perform(self.workers[old].life.retire(exchange.reason, isIdle: isIdle), old, &effects)
     }
@@ -100,7 +94,7 @@ extension SupervisorCore {
             [
                 "pool": .string(self.pools[pool].configuration.name), "slot": .integer(exchange.slot),
                 "how": .string(exit.sentence), "reason": .string(exchange.reason.rawValue),
-                "stderr_tail": .string(exit.stderrTail),
+                "stderr_tail": .tail(exit.stderrTail),
             ])
         if self.rollouts.first?.active == .init(pool: pool, slot: exchange.slot) {
             if self.holds(.abortAtFirstFailure) {

@@ -69,9 +69,7 @@ extension SupervisorCore {
         self.workers[worker].failedHealthChecks += 1
         self.noteFailedCheck(worker, &effects)
         let failures = self.workers[worker].failedHealthChecks
-        effects.log(
-            .warning, "worker.unhealthy",
-            ["worker_id": .string(self.workers[worker].id), "failed_checks": .integer(failures)])
+        self.log(.warning, "worker.unhealthy", of: worker, ["failed_checks": .integer(failures)], &effects)
         if failures >= self.configuration.health.unhealthyThreshold {
             self.replace(worker, .unhealthy, &effects)
         } else {
@@ -104,14 +102,13 @@ extension SupervisorCore {
         self.removeTimer(.life, Int(worker.index))
         self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
         let process = self.workers[worker]
-        effects.log(
-            .info, "worker.ready",
+        self.log(
+            .info, "worker.ready", of: worker,
             [
-                "worker_id": .string(process.id), "pid": .integer(process.pid ?? 0),
-                "pool": .string(self.pools[process.pool].configuration.name), "slot": .integer(process.slot),
+                "pid": .integer(process.pid ?? 0),
                 "after_ms": .number(self.now.duration(since: process.startedAt).inMilliseconds),
                 "max_concurrency": .integer(process.maxConcurrency),
-            ])
+            ], &effects)
         self.replayPipelines(to: worker, &effects)
         self.setRecycling(of: worker)
         self.newcomerIsReady(worker, &effects)

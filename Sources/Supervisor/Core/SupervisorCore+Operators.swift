@@ -35,16 +35,17 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
     ) {
         let peer = self.connections[incoming.caller.connection].peer
+        let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
         effects.log(
             .warning, "operator.refused",
             [
-                "method": .string(incoming.methodText), "peer_uid": .integer(peer.uid),
-                "peer_pid": .integer(peer.pid),
+                "request_id": .string(requestID), "method": .string(incoming.methodText),
+                "peer_uid": .integer(peer.uid), "peer_pid": .integer(peer.pid),
             ])
         let error = RPCError(
             .notPermitted, reason: "operators_only",
             "Not permitted: \(incoming.methodText) is for operators only")
-        self.refuse(incoming, error, &effects)
+        self.refuse(incoming, error, requestID: requestID, &effects)
     }
 
     func origin(of incoming: IncomingRequest) -> String {
@@ -134,9 +135,7 @@ extension SupervisorCore {
         let action = self.workers[worker].life.hold()
         guard action != .none else { throw self.isLeaving(worker, "it is on its way out") }
         self.perform(action, worker, &effects)
-        effects.log(
-            .info, "worker.held",
-            ["worker_id": .string(self.workers[worker].id), "by": .string(self.origin(of: incoming))])
+        self.log(.info, "worker.held", of: worker, ["by": .string(self.origin(of: incoming))], &effects)
         self.answer(
             incoming,
             result: [

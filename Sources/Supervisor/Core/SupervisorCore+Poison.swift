@@ -28,9 +28,10 @@ extension SupervisorCore {
             effects.log(
                 .error, "request.poisoned",
                 [
-                    "method": .string(Excerpt.escaped(String(decoding: name, as: UTF8.self))),
-                    "pool": .string(self.pools[call.pool].configuration.name),
-                    "request_id": .string(call.requestIDText), "peer_uid": .integer(peer.uid),
+                    "request_id": .string(self.requests[caller].requestIDText),
+                    "method": .string(String(decoding: name, as: UTF8.self)),
+                    "pool": .string(self.pools[call.pool].configuration.name), "peer_uid": .integer(peer.uid),
+                    "peer_pid": .integer(peer.pid),
                     "for_ms": .integer(PoisonList.term / .milliseconds(1)),
                 ])
         }

@@ -16,7 +16,7 @@ extension SupervisorCore {
             self.rollouts[0].restartRequired = fixed
             if !fixed.isEmpty {
                 effects.log(
-                    .warning, "configuration.restart_required",
+                    .warning, "config.restart_required",
                     ["keys": .string(fixed.joined(separator: ", "))])
             }
             self.apply(configuration, sizes: nil, &effects)
@@ -24,7 +24,7 @@ extension SupervisorCore {
         case .failure(let invalid):
             let rollout = self.rollouts.removeFirst()
             effects.log(
-                .error, "configuration.rejected",
+                .error, "config.rejected",
                 ["by": .string(rollout.origin), "errors": .string(invalid.description)])
             let error = Self.refused(invalid)
             for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }

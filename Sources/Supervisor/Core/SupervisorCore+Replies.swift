@@ -24,12 +24,9 @@ extension SupervisorCore {
     ) {
         // What `prepare` prints is for people: it speaks no protocol, but that it may use the cache of embeddings.
         guard self.workers[worker].role == .serving || self.isAboutEmbeddings(message, line) else {
-            return effects.log(
-                .info, "prepare.stdout",
-                [
-                    "worker_id": .string(self.workers[worker].id),
-                    "line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
-                ])
+            return self.log(
+                .info, "prepare.stdout", of: worker,
+                ["line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes))], &effects)
         }
         switch message {
         case .result(let number, let range):
@@ -173,12 +170,9 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         guard let request = self.call(number, on: worker) else { return self.countLateReply(worker) }
-        effects.log(
-            .warning, "worker.unreadable_reply",
-            [
-                "worker_id": .string(self.workers[worker].id), "reason": .string(reason.rawValue),
-                "explanation": .string(words),
-            ])
+        self.log(
+            .warning, "worker.unreadable_reply", of: request, on: worker,
+            ["reason": .string(reason.rawValue), "error": .string(words)], &effects)
         switch self.requests[request].state {
         case .none:
             if case .broadcast = self.requests[request].origin {
@@ -235,10 +229,8 @@ extension SupervisorCore {
         guard method.elementsEqual("worker.capabilities".utf8), let params = notification.params,
             let value = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: line[params]))
         else {
-            effects.log(
-                .debug, "worker.unknown_notification",
-                ["worker_id": .string(self.workers[worker].id), "bytes": .integer(line.count)])
-            return
+            return self.log(
+                .debug, "worker.unknown_notification", of: worker, ["bytes": .integer(line.count)], &effects)
         }
         var capabilities = self.workers[worker].capabilities
         capabilities.update(with: value)
@@ -269,12 +261,9 @@ extension SupervisorCore {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
         self.pools[pool].slots[slot].noiseLines += 1
         let isFlood = self.workers[worker].noteNoise(bytes: bytes, at: self.now, self.configuration.health)
-        effects.log(
-            .warning, "worker.noise",
-            [
-                "worker_id": .string(self.workers[worker].id),
-                "line": .string(Excerpt.escaped(line, limit: 200)),
-            ])
+        self.log(
+            .warning, "worker.noise", of: worker, ["line": .string(Excerpt.escaped(line, limit: 200))],
+            &effects)
         if isFlood, self.holds(.noiseFlood) { self.replace(worker, .stdoutNoise, &effects) }
     }
 }

@@ -23,7 +23,13 @@ extension SupervisorCore {
                     self.requests.noteDeath(request, alone: calls.count == 1)
                     self.notePoison(request, &effects)
                 }
-                if self.mayRetry(request, budget: budget) {
+                let isRetried = self.mayRetry(request, budget: budget)
+                self.log(
+                    .warning, "request.lost", of: request, on: worker,
+                    [
+                        "attempts": .integer(self.requests[request].attempts), "retried": .bool(isRetried),
+                    ], &effects)
+                if isRetried {
                     self.requeue(request, avoiding: worker)
                 } else {
                     self.fail(request, of: worker, exit, &effects)

@@ -121,7 +121,7 @@ extension SupervisorCore {
             [
                 "kind": .string(kind), "by": .string(rollout.origin), "pool": .string(pool),
                 "slot": .integer(place.slot), "how": .string(failure),
-                "stderr_tail": .string(exit.stderrTail),
+                "stderr_tail": .tail(exit.stderrTail),
             ])
         let error = RPCError(
             .workerUnavailable, reason: "replacement_failed",

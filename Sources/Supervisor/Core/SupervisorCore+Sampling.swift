@@ -29,12 +29,9 @@ extension SupervisorCore {
         else { return }
         let limit = self.pools[self.workers[worker].pool].configuration.maxMemory
         if let limit, usage.residentBytes > limit, self.holds(.memoryLimit) {
-            effects.log(
-                .error, "worker.over_memory",
-                [
-                    "worker_id": .string(self.workers[worker].id),
-                    "bytes": .integer(usage.residentBytes), "max_memory": .integer(limit),
-                ])
+            self.log(
+                .error, "worker.over_memory", of: worker,
+                ["bytes": .integer(usage.residentBytes), "limit_bytes": .integer(limit)], &effects)
             self.perform(self.workers[worker].life.kill(.memory), worker, &effects)
         } else if let soft = self.configuration.recycle.maxRSS, usage.residentBytes > soft {
             self.isDue(worker, for: .maxRSS, &effects)

@@ -17,7 +17,7 @@ extension SupervisorCore {
                 .info, "supervisor.stopping",
                 [
                     "reason": .string(reason), "open_calls": .integer(self.requests.count),
-                    "grace_seconds": .number(self.configuration.timeouts.shutdownGrace.inSeconds),
+                    "grace_ms": .number(self.configuration.timeouts.shutdownGrace.inMilliseconds),
                 ])
             self.setTimer(.shutdown, 0, after: self.configuration.timeouts.shutdownGrace)
             self.giveUpRollouts(&effects)

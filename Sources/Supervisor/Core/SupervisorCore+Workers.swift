@@ -71,12 +71,9 @@ extension SupervisorCore {
         guard self.workers.contains(worker) else { return }
         self.workers[worker].pid = pid
         let process = self.workers[worker]
-        effects.log(
-            .info, process.role == .serving ? "worker.started" : "pool.preparing",
-            [
-                "worker_id": .string(process.id), "pid": .integer(pid),
-                "pool": .string(self.pools[process.pool].configuration.name), "slot": .integer(process.slot),
-            ])
+        self.log(
+            .info, process.role == .serving ? "worker.started" : "pool.preparing", of: worker,
+            ["pid": .integer(pid)], &effects)
         // One that was told to go before it was there has the timer of its leaving.
         guard process.role == .serving, process.life.state == .starting else { return }
         self.setTimer(
@@ -94,12 +91,7 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         guard self.workers.contains(worker) else { return }
-        effects.log(
-            .error, "worker.spawn_failed",
-            [
-                "pool": .string(self.pools[self.workers[worker].pool].configuration.name),
-                "slot": .integer(self.workers[worker].slot), "reason": .string(reason),
-            ])
+        self.log(.error, "worker.spawn_failed", of: worker, ["error": .string(reason)], &effects)
         let exit = LastExit(
             status: nil, reason: reason, at: self.wallClock, uptime: 0, stderrTail: "",
             isShortage: isShortage)
@@ -118,14 +110,14 @@ extension SupervisorCore {
             status: status, reason: reason.rawValue, at: self.wallClock,
             uptime: self.now.duration(since: process.startedAt), stderrTail: effects.stderrTail(of: worker))
         let level: LogLevel = process.life.departure == nil && process.role == .serving ? .warning : .info
-        effects.log(
-            level, "worker.exited",
+        self.log(
+            level, "worker.exited", of: worker,
             [
-                "worker_id": .string(process.id), "pid": .integer(process.pid ?? 0),
-                "how": .string(exit.sentence), "reason": .string(reason.rawValue),
+                "pid": .integer(process.pid ?? 0), "how": .string(exit.sentence),
+                "reason": .string(reason.rawValue),
                 "cause": .string(process.deathCause(status)?.rawValue ?? "ordered"),
                 "in_flight": .integer(self.requests.inFlight(on: worker)),
-            ])
+            ], &effects)
         self.gone(worker, exit, &effects)
     }
 
@@ -211,8 +203,8 @@ extension SupervisorCore {
             .error, "worker.quarantined",
             [
                 "pool": .string(self.pools[pool].configuration.name), "slot": .integer(slot),
-                "failed_starts": .integer(failures), "last": .string(exit.sentence),
-                "stderr_tail": .string(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
+                "failed_starts": .integer(failures), "how": .string(exit.sentence),
+                "stderr_tail": .tail(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
             ])
         self.refuseQueueIfHopeless(pool, &effects)
     }
@@ -285,7 +277,7 @@ extension SupervisorCore {
             .error, "pool.prepare_failed",
             [
                 "pool": .string(name), "how": .string(exit.sentence),
-                "stderr_tail": .string(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
+                "stderr_tail": .tail(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
             ])
         self.refuseQueueIfHopeless(pool, &effects)
     }

@@ -120,7 +120,7 @@ struct LogRecord: Sendable {
     var fields: [(key: StaticString, value: LogValue)]
 }
 
-enum LogValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+enum LogValue: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
     ExpressibleByStringInterpolation
 {
     case string(String)

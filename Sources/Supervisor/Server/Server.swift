@@ -18,6 +18,8 @@ final class Server {
     private var listener: UnixListener?
     private var listenerRegistration: EventLoop<Source>.Registration?
     private var acceptsAgainAt: Instant?
+    /// Why the last connection could not be accepted; nil: it could.
+    private var acceptFailure: SystemError?
     private var guardianRegistration: EventLoop<Source>.Registration
     private let signals: SignalQueue
     private var orphans = OrphanReaper()
@@ -172,11 +174,17 @@ extension Server {
         for _ in 0..<64 {
             guard let accepted = self.listener?.accept() else { return }
             switch consume accepted {
-            case .connection(let socket): self.welcome(socket)
+            case .connection(let socket):
+                self.acceptFailure = nil
+                self.welcome(socket)
             case .none: return
             case .failed(let error):
                 // Out of descriptors: the backlog waits, and the listener would be ready all the time.
-                self.effects.log(.error, "listener.accept_failed", ["error": .string("\(error)")])
+                // It is said once, not each time that it is tried again.
+                if self.acceptFailure != error {
+                    self.effects.log(.error, "listener.accept_failed", ["error": .string("\(error)")])
+                }
+                self.acceptFailure = error
                 return self.setAccepting(false)
             }
         }
@@ -205,7 +213,12 @@ extension Server {
                     token: token, socket: socket, peer: peer, registration: registration,
                     limits: self.limits.messages))
         } catch {
-            self.effects.log(.error, "client.register_failed", ["error": .string("\(error)")])
+            self.effects.log(
+                .error, "client.register_failed",
+                [
+                    "peer_uid": .integer(peer.uid), "peer_pid": .integer(peer.pid),
+                    "error": .string("\(error)"),
+                ])
             self.core.disconnected(token, &self.effects)
         }
     }
@@ -236,7 +249,13 @@ extension Server {
             self.endInput(of: connection)
             return false
         case .failed(let error):
-            self.effects.log(.warning, "client.read_failed", ["error": .string("\(error)")])
+            let peer = connection.peer
+            self.effects.log(
+                .warning, "client.read_failed",
+                [
+                    "peer_uid": .integer(peer.uid), "peer_pid": .integer(peer.pid),
+                    "error": .string("\(error)"),
+                ])
             self.disconnect(connection)
             return false
         }

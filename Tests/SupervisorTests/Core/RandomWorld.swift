@@ -124,7 +124,7 @@ final class RandomWorld {
         self.effects.spawns = []
         self.effects.toClients = [:]
         self.effects.toWorkers = [:]
-        self.effects.events = []
+        self.effects.records = []
         self.checkAnswers(sent)
     }
 

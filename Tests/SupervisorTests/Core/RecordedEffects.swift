@@ -10,7 +10,7 @@ struct RecordedEffects: SupervisorEffects {
     var paused: Set<ConnectionToken> = []
     var closing: Set<ConnectionToken> = []
     var aborted: Set<ConnectionToken> = []
-    var events: [String] = []
+    var records: [LogRecord] = []
     var isFinished = false
 
     /// What waits for a client or a worker that takes nothing.
@@ -81,5 +81,14 @@ struct RecordedEffects: SupervisorEffects {
     mutating func endEmbeddingFile(durably: Bool) { self.file = self.openFile }
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { true }
-    mutating func log(_ record: LogRecord) { self.events.append("\(record.event)") }
+    mutating func log(_ record: LogRecord) { self.records.append(record) }
+
+    var events: [String] { self.records.map(\.event.description) }
+
+    /// The fields of all records of an event.
+    func fields(of event: String) -> [[String: LogValue]] {
+        self.records.filter { $0.event.description == event }.map { record in
+            record.fields.reduce(into: [:]) { $0["\($1.key)"] = $1.value }
+        }
+    }
 }

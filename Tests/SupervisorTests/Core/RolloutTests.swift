@@ -281,7 +281,7 @@ import Testing
                 "pools[0].command", "health.interval",
             ])
         #expect(scenario.takeSpawns().isEmpty)
-        #expect(scenario.effects.events.contains("configuration.rejected"))
+        #expect(scenario.effects.events.contains("config.rejected"))
     }
 
     @Test func refusesMoreWorkersThanTheSystemHasRoomFor() throws {

@@ -1,0 +1,84 @@
+import Protocol
+
+/// What the log says of workers, calls and clients: the same fields under the same names everywhere (docs/logs.md).
+extension SupervisorCore {
+    typealias LogFields = KeyValuePairs<StaticString, LogValue>
+
+    /// Logs what happened to a worker; which one, and where it belongs, comes first.
+    func log(
+        _ level: LogLevel, _ event: StaticString, of worker: WorkerToken,
+        _ fields: @autoclosure () -> LogFields = [:], _ effects: inout some SupervisorEffects
+    ) {
+        guard effects.isLogged(level) else { return }
+        let fields = self.identity(of: worker) + Array(fields())
+        effects.log(LogRecord(level: level, event: event, fields: fields))
+    }
+
+    /// Logs what happened to a call at a worker.
+    func log(
+        _ level: LogLevel, _ event: StaticString, of call: RequestToken, on worker: WorkerToken,
+        _ fields: @autoclosure () -> LogFields = [:], _ effects: inout some SupervisorEffects
+    ) {
+        guard effects.isLogged(level) else { return }
+        let fields = self.identity(of: call) + self.identity(of: worker) + Array(fields())
+        effects.log(LogRecord(level: level, event: event, fields: fields))
+    }
+
+    private func identity(of worker: WorkerToken) -> [LogFields.Element] {
+        let process = self.workers[worker]
+        return [
+            ("worker_id", .string(process.id)),
+            ("pool", .string(self.pools[process.pool].configuration.name)), ("slot", .integer(process.slot)),
+        ]
+    }
+
+    private func identity(of call: RequestToken) -> [LogFields.Element] {
+        let request = self.requests[call]
+        let method = request.bytes.withUnsafeBytes { JSONScanner.unescaped($0, request.methodName) }
+        return [("request_id", .string(request.requestIDText)), ("method", .string(method))]
+    }
+
+    /// A worker leaves its place to another process.
+    ///
+    /// - Parameter newcomer: the one that has it now; nil: it is only about to be started.
+    func logReplacement(
+        of worker: WorkerToken, by newcomer: WorkerToken?, _ reason: DepartureReason,
+        _ effects: inout some SupervisorEffects
+    ) {
+        guard let newcomer else {
+            return self.log(
+                .warning, "worker.replaced", of: worker, ["reason": .string(reason.rawValue)], &effects)
+        }
+        self.log(
+            .info, reason == .restarted ? "worker.replaced" : "worker.recycled", of: worker,
+            ["reason": .string(reason.rawValue), "replaced_by": .string(self.workers[newcomer].id)], &effects)
+    }
+}
+
+// MARK: - Clients
+
+extension SupervisorCore {
+    /// A message that breaks the contract was answered. Whoever sends one sends more: the first of each connection is
+    /// logged, with the id that its answer carries.
+    ///
+    /// - Parameter requestID: nil where there was no answer, and the client gave none.
+    mutating func noteBadMessage(
+        from connection: ConnectionToken, _ error: RPCError, requestID: String?,
+        _ effects: inout some SupervisorEffects
+    ) {
+        switch error.code {
+        case .parseError, .invalidRequest, .methodNotFound, .invalidParams: break
+        default: return
+        }
+        guard !self.connections[connection].hasSentBadMessage else { return }
+        self.connections[connection].hasSentBadMessage = true
+        let peer = self.connections[connection].peer
+        effects.log(
+            .info, "client.bad_message",
+            [
+                "request_id": .string(requestID ?? ""), "peer_uid": .integer(peer.uid),
+                "peer_pid": .integer(peer.pid), "code": .integer(error.code.rawValue),
+                "reason": .string(error.reason), "error": .string(error.message),
+            ])
+    }
+}
