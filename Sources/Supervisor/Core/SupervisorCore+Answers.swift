@@ -120,6 +120,7 @@ extension SupervisorCore {
             let payload = error.value(requestID: self.requests[request].requestIDText).bytes
             payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
         }
+        self.noteDuration(of: request, outcome, by: worker, &effects)
         self.pauseIfNeeded(connection, &effects)
     }
 
@@ -143,21 +144,29 @@ extension SupervisorCore {
     /// What the caller learns of its call, when it sent metadata of its own.
     private func metadata(of request: RequestToken, by worker: WorkerToken?) -> JSONValue {
         let own = self.requests[request]
-        var call = own
-        if case .waiting(let flight) = own.state {
-            call = self.requests[self.requests.flights[flight].call]
-        }
-        // A call that was joined when it had been sent already was never queued.
-        let sentAt = call.attempts > 0 ? max(call.dispatchedAt, own.arrivedAt) : self.now
+        let phases = self.phases(of: request)
         return .object(
             [
                 .init("request_id", .string(own.requestIDText)),
                 .init("worker_id", worker.map { .string(self.workers[$0].id) } ?? .null),
             ] + own.cacheUse.members + [
-                .init("attempts", .integer(call.attempts)),
-                .init("queue_time_ms", .double(sentAt.duration(since: own.arrivedAt).inMilliseconds)),
-                .init("processing_time_ms", .double(self.now.duration(since: sentAt).inMilliseconds)),
+                .init("attempts", .integer(phases.attempts)),
+                .init("queue_time_ms", .double(phases.queue.inMilliseconds)),
+                .init("processing_time_ms", .double(phases.worker.inMilliseconds)),
             ])
+    }
+
+    /// Where a call has spent its time so far: until it was sent to the last of its workers, and since.
+    func phases(of request: RequestToken) -> (attempts: Int, queue: Nanoseconds, worker: Nanoseconds) {
+        let arrivedAt = self.requests[request].arrivedAt
+        var call = request
+        if case .waiting(let flight) = self.requests[request].state {
+            call = self.requests.flights[flight].call
+        }
+        let attempts = self.requests[call].attempts
+        // A call that was joined when it had been sent already was never queued.
+        let sentAt = attempts > 0 ? max(self.requests[call].dispatchedAt, arrivedAt) : self.now
+        return (attempts, sentAt.duration(since: arrivedAt), self.now.duration(since: sentAt))
     }
 
     private func hasNoRoom(for bytes: Int, _ caller: Caller, _ effects: some SupervisorEffects) -> Bool {

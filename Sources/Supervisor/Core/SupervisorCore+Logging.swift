@@ -55,6 +55,49 @@ extension SupervisorCore {
     }
 }
 
+// MARK: - Calls
+
+extension SupervisorCore {
+    /// A call has been answered: one that took too long is logged, with where the time went.
+    mutating func noteDuration(
+        of call: RequestToken, _ outcome: Outcome, by worker: WorkerToken?,
+        _ effects: inout some SupervisorEffects
+    ) {
+        let duration = self.now.duration(since: self.requests[call].arrivedAt)
+        guard duration > self.slowCalls.limit else { return }
+        // An operator's call waits for workers as long as they take.
+        guard self.requests[call].state != .none, let leftOut = self.slowCalls.admit(at: self.now) else {
+            return
+        }
+        let phases = self.phases(of: call)
+        var fields = self.identity(of: call)
+        if let worker {
+            fields += self.identity(of: worker)
+        } else {
+            fields.append(("pool", .string(self.pools[self.requests[call].pool].configuration.name)))
+        }
+        fields += [
+            ("total_ms", .number(duration.inMilliseconds)),
+            ("queue_ms", .number(phases.queue.inMilliseconds)),
+            ("worker_ms", .number(phases.worker.inMilliseconds)),
+            ("cache", .string(self.requests[call].cacheUse.word)), ("attempts", .integer(phases.attempts)),
+            ("outcome", .string(Self.word(for: outcome))), ("left_out", .integer(leftOut)),
+        ]
+        effects.log(LogRecord(level: .warning, event: "request.slow", fields: fields))
+    }
+
+    /// `ok`, or the code of the error.
+    private static func word(for outcome: Outcome) -> String {
+        switch outcome {
+        case .result: return "ok"
+        case .failure(let error): return String(error.code.rawValue)
+        case .workerError(let error):
+            return ParamsReader.value("code", in: error).map { String(decoding: $0, as: UTF8.self) }
+                ?? "error"
+        }
+    }
+}
+
 // MARK: - Clients
 
 extension SupervisorCore {

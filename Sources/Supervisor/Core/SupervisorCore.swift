@@ -69,6 +69,7 @@ struct SupervisorCore: ~Copyable {
     var sampleTurn = 0
     /// Whether a call's technique decides where it goes, so that params are looked into only where it matters.
     var techniquesMatter = false
+    var slowCalls: SlowCalls
     /// A worker was passed over because it does not read what it was sent.
     var isHeldBack = false
 
@@ -101,6 +102,7 @@ struct SupervisorCore: ~Copyable {
         self.responses = ResponseCache(configuration.cache)
         self.embeddings = EmbeddingCache(configuration.cache)
         self.history = CallHistory(now: now.nanoseconds)
+        self.slowCalls = SlowCalls(limit: configuration.logging.slowRequest)
         self.pools = configuration.pools.map(Pool.init)
         for pool in self.pools.indices { self.pools[pool].generation = self.responses.makeGeneration() }
         self.noteTechniques()

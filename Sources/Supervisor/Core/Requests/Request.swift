@@ -162,17 +162,21 @@ enum CacheUse: Equatable {
     /// It could not be cached, or was not to be.
     case bypass
 
+    var word: String {
+        switch self {
+        case .hit: "hit"
+        case .miss: "miss"
+        case .stale: "stale"
+        case .coalesced: "coalesced"
+        case .bypass: "bypass"
+        }
+    }
+
     /// The members of a response's metadata that say so.
     var members: [JSONValue.Member] {
-        switch self {
-        case .hit: return [.init("cache", "hit")]
-        case .miss: return [.init("cache", "miss")]
-        case .stale(let age):
-            let milliseconds = Int(age / 1_000_000)
-            return [.init("cache", "stale"), .init("age_ms", .integer(milliseconds))]
-        case .coalesced: return [.init("cache", "coalesced")]
-        case .bypass: return [.init("cache", "bypass")]
-        }
+        let word = JSONValue.Member("cache", .string(self.word))
+        guard case .stale(let age) = self else { return [word] }
+        return [word, .init("age_ms", .integer(Int(age / 1_000_000)))]
     }
 }
 
