@@ -22,12 +22,8 @@ extension SupervisorCore {
         guard let id = request.id.map({ UnsafeRawBufferPointer(rebasing: line[$0]) }) else { return }
         let unread = effects.inputBacklog(of: worker)
         guard unread <= Self.unreadAnswers else {
-            return effects.log(
-                .warning, "worker.question_dropped",
-                [
-                    "worker_id": .string(self.workers[worker].id),
-                    "unread_bytes": .integer(unread),
-                ])
+            return self.log(
+                .warning, "worker.question_dropped", of: worker, ["unread_bytes": .integer(unread)], &effects)
         }
         do throws(RPCError) {
             let result: [UInt8]
@@ -70,9 +66,7 @@ extension SupervisorCore {
     private mutating func logRefusedEmbeddings(
         _ words: String, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
-        effects.log(
-            .warning, "cache.embedding_refused",
-            ["worker_id": .string(self.workers[worker].id), "reason": .string(words)])
+        self.log(.warning, "cache.embedding_refused", of: worker, ["error": .string(words)], &effects)
     }
 
     private func message(
