@@ -150,6 +150,21 @@ extension IntegrationTests {
             #expect(try supervisor.client().call("echo", "[1]")["result"] == [1])
         }
 
+        @Test func logsASlowCallUnderTheIDOfItsAnswer() throws {
+            let supervisor = try SupervisorProcess(
+                language: .swift, settings: "logging: { slow_request: \"50ms\" }", in: self.directory)
+            let client = try supervisor.client()
+            #expect(try client.call("echo", "[1]")["result"] == [1])
+            let answer = try client.call("sleep", #"{"ms":80}"#, metadata: "{}")
+            try eventually("it is logged") {
+                supervisor.records("request.slow").last?["method"] == "sleep"
+            }
+            let record = try #require(supervisor.records("request.slow").last)
+            #expect(record["request_id"] == answer[path: "metadata.request_id"])
+            #expect(record["outcome"] == "ok" && record["attempts"] == 1)
+            #expect(try #require(record["worker_ms"]?.doubleValue) >= 80)
+        }
+
         /// RLIMIT_FSIZE would end a process that does not know of it.
         @Test func survivesALimitOnTheSizeOfFiles() throws {
             let process = try ChildProcess(

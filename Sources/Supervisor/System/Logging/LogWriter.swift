@@ -70,7 +70,7 @@ final class LogWriter {
             if old.isMidLine { self.dropUnfinishedLine() }
             self.destination = .file(new)
             self.write(
-                LogRecord(level: .info, event: "log.reopened", fields: [("path", .string(path))]), at: now)
+                LogRecord(level: .info, event: "log.reopened", fields: [("file", .string(path))]), at: now)
         } catch {
             let fields: [(key: StaticString, value: LogValue)] = [("error", .string("\(error)"))]
             self.write(LogRecord(level: .error, event: "log.reopen_failed", fields: fields), at: now)
