@@ -26,7 +26,7 @@ extension SupervisorCore {
         guard self.workers[worker].role == .serving || self.isAboutEmbeddings(message, line) else {
             return self.log(
                 .info, "prepare.stdout", of: worker,
-                ["line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes))], &effects)
+                ["line": .escaped(Excerpt.escaped(line, limit: Excerpt.lineBytes))], &effects)
         }
         switch message {
         case .result(let number, let range):
@@ -262,7 +262,7 @@ extension SupervisorCore {
         self.pools[pool].slots[slot].noiseLines += 1
         let isFlood = self.workers[worker].noteNoise(bytes: bytes, at: self.now, self.configuration.health)
         self.log(
-            .warning, "worker.noise", of: worker, ["line": .string(Excerpt.escaped(line, limit: 200))],
+            .warning, "worker.noise", of: worker, ["line": .escaped(Excerpt.escaped(line, limit: 200))],
             &effects)
         if isFlood, self.holds(.noiseFlood) { self.replace(worker, .stdoutNoise, &effects) }
     }

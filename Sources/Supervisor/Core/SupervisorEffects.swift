@@ -124,6 +124,8 @@ enum LogValue: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByInt
     ExpressibleByStringInterpolation
 {
     case string(String)
+    /// A text that was escaped already, by `Excerpt`: lines that come in floods are not looked through twice.
+    case escaped(String)
     /// A text whose end is what matters, where it must be cut.
     case tail(String)
     case whole(Int64)

@@ -376,7 +376,7 @@ extension Server {
             .info, "worker.stderr",
             [
                 "worker_id": .string(worker.workerID),
-                "line": .string(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
+                "line": .escaped(Excerpt.escaped(line, limit: Excerpt.lineBytes)),
             ])
     }
 

@@ -50,7 +50,7 @@ enum LogFormat {
 
     private static func value(_ value: LogValue) -> JSONValue {
         switch value {
-        case .string(let text), .tail(let text): .string(text)
+        case .string(let text), .escaped(let text), .tail(let text): .string(text)
         case .whole(let number): .integer(number)
         case .number(let number): .double(number)
         case .bool(let flag): .bool(flag)
@@ -59,7 +59,7 @@ enum LogFormat {
 
     private static func text(_ value: LogValue) -> String {
         switch value {
-        case .string(let text), .tail(let text):
+        case .string(let text), .escaped(let text), .tail(let text):
             let isPlain = !text.isEmpty && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x22 && $0 != 0x3D }
             return isPlain ? text : "\"\(text.replacingQuotes())\""
         case .whole(let number): return String(number)
@@ -76,17 +76,20 @@ extension LogFormat {
     private static func fitted(_ record: LogRecord) -> LogRecord {
         var record = record
         var room = Excerpt.lineBytes - self.frameBytes - record.event.utf8CodeUnitCount
-        var sizes: [Int] = []
+        var texts: [String] = []
         for index in record.fields.indices {
             room -= record.fields[index].key.utf8CodeUnitCount + self.fieldBytes
             guard let text = record.fields[index].value.text else {
                 room -= self.numberBytes
                 continue
             }
-            let escaped = self.escaped(text, keepingEnd: record.fields[index].value.isTail)
+            let escaped = self.escaped(record.fields[index].value, text)
             record.fields[index].value.text = escaped
-            sizes.append(self.size(escaped))
+            texts.append(escaped)
         }
+        // Most lines are short: theirs is not counted to the byte.
+        guard texts.reduce(0, { $0 + 2 * $1.utf8.count }) > room else { return record }
+        let sizes = texts.map(self.size)
         guard sizes.reduce(0, +) > room else { return record }
         let longest = self.longest(of: sizes, room: room)
         for index in record.fields.indices {
@@ -109,9 +112,13 @@ extension LogFormat {
     }
 
     /// Of a text that will be cut anyway only the part is looked at that may be left of it.
-    private static func escaped(_ text: String, keepingEnd: Bool) -> String {
-        guard keepingEnd else { return Excerpt.escaped(text, limit: Excerpt.lineBytes) }
-        return Array(text.utf8.suffix(Excerpt.lineBytes)).withUnsafeBytes { Excerpt.escaped($0, limit: .max) }
+    private static func escaped(_ value: LogValue, _ text: String) -> String {
+        switch value {
+        case .tail:
+            Array(text.utf8.suffix(Excerpt.lineBytes)).withUnsafeBytes { Excerpt.escaped($0, limit: .max) }
+        case .escaped: text
+        case .string, .whole, .number, .bool: Excerpt.escaped(text, limit: Excerpt.lineBytes)
+        }
     }
 
     /// Quotes and backslashes are written with a backslash before them.
@@ -143,13 +150,13 @@ extension LogValue {
     fileprivate var text: String? {
         get {
             switch self {
-            case .string(let text), .tail(let text): text
+            case .string(let text), .escaped(let text), .tail(let text): text
             case .whole, .number, .bool: nil
             }
         }
         set {
             guard let newValue else { return }
-            self = self.isTail ? .tail(newValue) : .string(newValue)
+            self = self.isTail ? .tail(newValue) : .escaped(newValue)
         }
     }
 
