@@ -69,7 +69,7 @@ extension VirtualWorld {
     /// A call with a nonce, noted as open.
     private mutating func makeCall(_ index: Int) -> String {
         let methods = [
-            "rag.execute", "rag.execute", "job.run", "job.run", "embedding.create", "health.check", "no.pool",
+            "rag.execute", "rag.execute", "job.run", "job.run", "rag.execute", "health.check", "no.pool",
             "config.x",
         ]
         let method = methods.randomElement(using: &self.random) ?? "job.run"
