@@ -52,6 +52,7 @@ enum ServeCommand {
         let holder = IndexHolder(directory: directory) { index in
             output.write(line: capabilities.notification(index))
         }
+        if let directory { IndexWatch.start(directory) { holder.current(isDue: true) } }
         let service = WorkerService(
             workerID: settings.workerID, capabilities: capabilities, holder: holder, embedding: embedding)
         guard embedding.isRemote else {

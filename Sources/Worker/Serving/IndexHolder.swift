@@ -35,14 +35,17 @@ final class IndexHolder: Sendable {
     ///
     /// A new index that cannot be opened, or one that has vanished, leaves the old one in service: it is
     /// mapped, and old answers are better than none.
-    func current(now: MonotonicClock = .now) -> Snapshot {
+    ///
+    /// - Parameter isDue: look at once, however short the last look was ago.
+    @discardableResult
+    func current(now: MonotonicClock = .now, isDue: Bool = false) -> Snapshot {
         guard let directory = self.directory else {
             return Snapshot(failure: IndexError(reason: .missing, path: ""))
         }
         let (snapshot, isChanged) = self.state.withLock { state -> (Snapshot, Bool) in
             let isFirst = state.checked == nil
             let old = state.index?.generation
-            self.refresh(&state, from: directory, now: now)
+            self.refresh(&state, from: directory, now: now, isDue: isDue)
             let snapshot = Snapshot(index: state.index, failure: state.failure)
             return (snapshot, !isFirst && state.index?.generation != old)
         }
@@ -50,8 +53,10 @@ final class IndexHolder: Sendable {
         return snapshot
     }
 
-    private func refresh(_ state: inout State, from directory: IndexDirectory, now: MonotonicClock) {
-        if state.index != nil, let checked = state.checked,
+    private func refresh(
+        _ state: inout State, from directory: IndexDirectory, now: MonotonicClock, isDue: Bool
+    ) {
+        if !isDue, state.index != nil, let checked = state.checked,
             now.milliseconds(since: checked) < Self.checkMilliseconds
         {
             return

@@ -1,5 +1,4 @@
 import Protocol
-import Synchronization
 
 /// Techniques with defaults of their own, as the supervisor has told this worker (protocol §3, `pipeline.initialize`).
 ///
@@ -15,7 +14,7 @@ final class PipelineRegistry: Sendable {
     }
 
     private static let limit = 256
-    private let pipelines = Mutex<[String: Pipeline]>([:])
+    private let pipelines = Locked<[String: Pipeline]>([:])
 
     var names: [String] { self.pipelines.withLock { $0.keys.sorted() } }
 
