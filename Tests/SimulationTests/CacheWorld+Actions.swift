@@ -60,6 +60,7 @@ extension CacheWorld {
 
     mutating func receive(_ client: Int, _ line: String) {
         let token = self.clients[client]
+        self.note("client \(client): \(line)")
         Array(line.utf8).withUnsafeBytes { self.core.received($0, from: token, &self.effects) }
     }
 
@@ -90,6 +91,7 @@ extension CacheWorld {
     // MARK: Workers
 
     mutating func write(_ worker: WorkerToken, _ line: String) {
+        self.note("worker \(worker.index).\(worker.generation): \(line)")
         Array(line.utf8).withUnsafeBytes { self.core.workerWrote($0, worker, &self.effects) }
     }
 
@@ -163,10 +165,13 @@ extension CacheWorld {
     mutating func kill(_ index: Int) {
         guard self.workers[index].isReady else { return }
         let worker = self.workers.remove(at: index)
+        self.note("worker \(worker.token.index).\(worker.token.generation) dies")
         for work in worker.calls where !work.isCancelled {
             if let leader = work.leader { self.deaths[leader, default: 0] += 1 }
         }
         self.core.workerExited(worker.token, .signaled(9), &self.effects)
+        // What is given for an error in that moment was right before the pool lost its epoch with the worker.
+        self.settle()
         self.noteEpochs()
     }
 

@@ -16,6 +16,7 @@ extension CacheWorld {
 
     /// A worker reads a line.
     mutating func hear(_ worker: WorkerToken, _ line: [UInt8]) {
+        self.note("→ worker \(worker.index).\(worker.generation): \(String(decoding: line, as: UTF8.self))")
         guard let message = try? JSONValue(parsing: line),
             let index = self.workers.firstIndex(where: { $0.token == worker })
         else { return }
@@ -64,6 +65,7 @@ extension CacheWorld {
 
     /// A client reads a line.
     mutating func take(_ line: [UInt8]) {
+        self.note("→ client: \(String(decoding: line, as: UTF8.self))")
         guard let message = try? JSONValue(parsing: line),
             let id = message["id"]?.integerValue.map({ Int($0) }),
             let ask = self.asks[id]

@@ -90,6 +90,8 @@ struct CacheWorld: ~Copyable {
     var words: [String: Int] = [:]
     var failures = 0
     var violation: String?
+    /// What was said, when somebody wants to read it.
+    var trace: [String]?
 
     init(_ settings: Settings, seed: UInt64) {
         var random = SeededGenerator(seed: seed)
@@ -113,6 +115,10 @@ struct CacheWorld: ~Copyable {
 
     var cache: Configuration.Cache { self.core.configuration.cache }
     var present: String { self.epochs[self.epochs.count - 1] }
+
+    mutating func note(_ what: @autoclosure () -> String) {
+        self.trace?.append("\(self.core.now.nanoseconds / 1_000_000) \(what())")
+    }
 
     mutating func fail(_ what: String) { self.violation = self.violation ?? what }
 

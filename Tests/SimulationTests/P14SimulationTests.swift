@@ -6,14 +6,20 @@ import Testing
 /// P14: the cache is right under races.
 ///
 ///     SIMULATION_SEEDS=10000 swift test --filter P14      a tenth of them, since each world has hundreds of events
+///     SIMULATION_SEED=1234 swift test --filter P14        one of them, with all that was said
 @Suite struct P14SimulationTests {
     private static let seeds: ClosedRange<UInt64> = {
+        if let one = Self.oneSeed { return one...one }
         let asked = getenv("SIMULATION_SEEDS").flatMap { UInt64(String(cString: $0)) } ?? 0
         return 1...max(40, asked / 10)
     }()
 
+    private static let oneSeed = getenv("SIMULATION_SEED").flatMap { UInt64(String(cString: $0)) }
+
     private static func violation(_ seed: UInt64, without removed: Guard? = nil) -> String? {
         var world = CacheWorld(.init(removedGuard: removed), seed: seed)
+        if Self.oneSeed != nil, removed == nil { world.trace = [] }
+        defer { for line in world.trace ?? [] { print(line) } }
         return world.run()
     }
 

@@ -116,6 +116,8 @@ struct ExchangeJudge: Judge {
                 self.dismissed.insert(token).inserted
             else { continue }
             self.isTested = true
+            // It is taken away before it could fail: the rollout goes on.
+            if departure == .scaledDown, process.isDoomedNewcomer { self.failedNewcomers -= 1 }
             if departure == .scaledDown, !ledger.weather.isResized, !process.open.isEmpty {
                 return "a worker with \(process.open.count) calls is taken away"
             }
