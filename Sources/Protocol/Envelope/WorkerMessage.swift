@@ -83,7 +83,7 @@ public enum WorkerMessage: Equatable, Sendable {
     }
 
     /// The number in an id; nil for anything but up to 16 decimal digits (ours have at most 16).
-    private static func callNumber(_ bytes: UnsafeRawBufferPointer, _ id: Range<Int>) -> UInt64? {
+    static func callNumber(_ bytes: UnsafeRawBufferPointer, _ id: Range<Int>) -> UInt64? {
         guard !id.isEmpty, id.count <= 16 else { return nil }
         var number: UInt64 = 0
         for index in id {

@@ -85,6 +85,31 @@ public enum MessageWriter {
         }
     }
 
+    /// Appends one part of an answer, a notification for the caller:
+    ///
+    ///     {"jsonrpc":"2.0","method":"stream_chunk","params":{"request_id":"…","sequence":0,
+    ///      "chunk_type":"partial_answer","data":"…","is_final":false}}
+    ///
+    /// - Parameters:
+    ///   - requestID: text as it stands between quotes.
+    ///   - data: accepted JSON; line breaks between its tokens become spaces.
+    /// - Complexity: O(bytes), no allocation once the output has the capacity.
+    public static func appendChunk(
+        requestID: UnsafeRawBufferPointer, sequence: Int, _ kind: StreamChunk.Kind,
+        data: UnsafeRawBufferPointer, isFinal: Bool, to output: inout [UInt8]
+    ) {
+        self.append(
+            "{\"jsonrpc\":\"2.0\",\"method\":\"stream_chunk\",\"params\":{\"request_id\":\"", to: &output)
+        output.append(contentsOf: requestID)
+        self.append("\",\"sequence\":", to: &output)
+        JSONText.append(unsigned: UInt64(sequence), to: &output)
+        self.append(",\"chunk_type\":\"", to: &output)
+        self.append(kind.name, to: &output)
+        self.append("\",\"data\":", to: &output)
+        self.appendOnOneLine(data, to: &output)
+        self.append(isFinal ? ",\"is_final\":true}}" : ",\"is_final\":false}}", to: &output)
+    }
+
     /// Appends JSON with every line break replaced by a space. In accepted JSON a line break can only stand
     /// between tokens: strings hold none.
     public static func appendOnOneLine(_ json: UnsafeRawBufferPointer, to output: inout [UInt8]) {

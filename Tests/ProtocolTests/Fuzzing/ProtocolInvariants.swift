@@ -169,7 +169,15 @@ extension ProtocolInvariants {
                 let isWhole =
                     self.isJSON(UnsafeRawBufferPointer(rebasing: bytes[range])) && self.isJSON(bytes)
                 return isWhole ? nil : "a reply is accepted and is no JSON"
-            case .request, .notification, .foreign:
+            case .notification(let notification):
+                let params = notification.params.map { UnsafeRawBufferPointer(rebasing: bytes[$0]) }
+                if let params, case .chunk(let chunk) = StreamChunk.read(params),
+                    !self.isJSON(UnsafeRawBufferPointer(rebasing: params[chunk.data]))
+                {
+                    return "a chunk is accepted and its data are no JSON"
+                }
+                return self.isJSON(bytes) ? nil : "a worker's message is accepted and is no JSON"
+            case .request, .foreign:
                 return self.isJSON(bytes) ? nil : "a worker's message is accepted and is no JSON"
             case .unreadable, .noise: return nil
             }
