@@ -45,6 +45,7 @@ extension Guard {
         case .generation, .singleFlight, .flightBound, .takeover, .workerEpoch, .oneModel,
             .embeddingGeneration:
             []
+        case .finalChunk, .noChunkAfterFinal, .streamBound, .retryBeforeChunks: [.wholeStreams]
         case .shutdownGrace, .refuseWhileStopping: [.gracefulStop]
         case .cancelSent, .cancelQueued: [.cancelIsReal]
         case .operatorsOnly: [.contract]

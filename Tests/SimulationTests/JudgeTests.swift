@@ -79,6 +79,56 @@ import Testing
         #expect(judge.observe(.answered(answer, 7), ledger) == nil)
     }
 
+    private static func chunk(_ sequence: Int, nonce: Int = 7, _ end: String = "false") throws
+        -> ReceivedChunk
+    {
+        let data = end == "reason" ? #"{"reason":"done"}"# : #"{"nonce":\#(nonce),"kind":"metadata"}"#
+        let params =
+            #"{"request_id":"1","sequence":\#(sequence),"chunk_type":"metadata","data":\#(data),"#
+            + #""is_final":\#(end != "false")}"#
+        return ReceivedChunk(try JSONValue(parsing: params), client: 0)
+    }
+
+    /// What the judge says of chunks, and of the result behind them.
+    private static func verdict(_ chunks: [ReceivedChunk], written: Int) throws -> String? {
+        var judge = StreamJudge()
+        var ledger = Self.ledger(method: "rag.stream")
+        ledger.calls[7]?.stream.chunks = written
+        for chunk in chunks {
+            if let wrong = judge.observe(.gotChunk(chunk, 7), ledger) { return wrong }
+        }
+        let answer = try Self.answer(#"{"jsonrpc":"2.0","id":1,"result":null}"#)
+        return judge.observe(.answered(answer, 7), ledger)
+    }
+
+    @Test func streamsThatAreNotWhole() throws {
+        #expect(try Self.verdict([Self.chunk(0), Self.chunk(1, "reason")], written: 1) == nil)
+        #expect(try Self.verdict([Self.chunk(0, "true")], written: 1) == nil)
+        #expect(try Self.verdict([Self.chunk(0)], written: 1) != nil, "no final chunk")
+        #expect(try Self.verdict([], written: 0) != nil, "no chunk at all")
+        #expect(try Self.verdict([Self.chunk(1, "reason")], written: 0) != nil, "a gap")
+        #expect(try Self.verdict([Self.chunk(0, nonce: 8), Self.chunk(1, "reason")], written: 1) != nil)
+        #expect(
+            try Self.verdict([Self.chunk(0, "reason"), Self.chunk(1)], written: 1) != nil,
+            "behind the final one")
+        #expect(try Self.verdict([Self.chunk(0), Self.chunk(1, "reason")], written: 2) != nil, "one is lost")
+    }
+
+    @Test func aStreamThatStandsStill() {
+        var judge = StreamJudge()
+        var ledger = Self.ledger(method: "rag.stream")
+        let core = Self.core(ledger)
+        #expect(judge.judgeStep(ledger, core, SimulatedEffects()) == nil)
+        ledger.now = ledger.now.advanced(by: ledger.configuration.timeouts.streamIdle)
+        #expect(judge.judgeStep(ledger, core, SimulatedEffects()) != nil)
+    }
+
+    private static func core(_ ledger: Ledger) -> SupervisorCore {
+        SupervisorCore(
+            ledger.configuration, identity: .init(pid: 1, uid: 1000, socketPath: "/virtual"), now: ledger.now,
+            wallClock: 0, seed: 1)
+    }
+
     @Test func aCancelOfACallWhoseCallerWaits() {
         var judge = CancelJudge()
         var ledger = Self.ledger()

@@ -28,6 +28,8 @@ enum Promise: String, CaseIterable, Sendable {
     case gracefulStop = "P12"
     /// A cancelled call is cancelled at its worker, once, and its slot comes back.
     case cancelIsReal = "P13"
+    /// Chunks come in order, each stream ends with one final chunk before its one answer, and nothing follows.
+    case wholeStreams = "streams"
     /// What the protocol says besides: routes, members of answers, who may do what.
     case contract = "protocol"
 }

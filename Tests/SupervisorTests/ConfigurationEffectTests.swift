@@ -13,8 +13,9 @@ import Testing
         configuration.logging.keep = 1  // and this one
         configuration.cache.responseCacheSize = 1  // and this one
         configuration.cache.embeddingCacheSize = 1  // and this one
-        configuration.timeouts.streamIdle = .seconds(1)
+        configuration.timeouts.streamIdle = .seconds(1)  // and this one
         configuration.timeouts.standard = .seconds(1)
-        #expect(configuration.keysWithoutEffect == ["timeouts.stream_idle"])
+        configuration.controlSocket = Configuration.Socket(path: "/run/control.sock")
+        #expect(configuration.keysWithoutEffect == ["control_socket"])
     }
 }

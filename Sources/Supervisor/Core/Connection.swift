@@ -17,6 +17,8 @@ struct Connection {
     var openBatches = 0
     /// Answers that wait for the rest of their batches.
     var batchBytes = 0
+    /// What was passed on of streams and may wait to be sent.
+    var chunks = ChunkBacklog()
 }
 
 /// Who is at the other end of a Unix socket.

@@ -93,6 +93,14 @@ enum Guard: String, CaseIterable, Sendable {
     case oneModel
     /// P14: vectors that were asked for before a clear are not stored after it.
     case embeddingGeneration
+    /// Streams: before the answer comes one final chunk, whatever ends the call.
+    case finalChunk
+    /// Streams: nothing follows the final chunk but the answer.
+    case noChunkAfterFinal
+    /// Streams: what waits of one for its client is bounded.
+    case streamBound
+    /// Streams: a call of which a chunk was passed on is not sent again.
+    case retryBeforeChunks
 }
 
 extension SupervisorCore {

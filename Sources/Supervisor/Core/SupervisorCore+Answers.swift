@@ -107,12 +107,14 @@ extension SupervisorCore {
                 return self.answer(
                     request, .failure(self.slowConsumer(bytes.count)), by: worker, &effects)
             }
+            if self.requests[request].stream.state == .open { self.endStream(of: request, outcome, &effects) }
             let isError = if case .result = outcome { false } else { true }
             self.count(request, isError: isError)
             self.prepareHead(request, isError: isError)
             self.prepareTail(request, by: worker)
             self.write(bytes, to: caller, onOneLine: true, &effects)
         case .failure(var error):
+            if self.requests[request].stream.state == .open { self.endStream(of: request, outcome, &effects) }
             if error.workerID == nil, let worker { error.workerID = self.workers[worker].id }
             self.count(request, isError: true)
             self.prepareHead(request, isError: true)
@@ -231,6 +233,7 @@ extension SupervisorCore {
 extension SupervisorCore {
     /// A deadline in the request table has come.
     mutating func requestIsDue(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
+        if self.requests[request].stream.isTimed, self.goesOn(request) { return }
         switch (self.requests[request].state, self.requests[request].origin) {
         case (.waiting(let flight), _):
             self.waiterIsDue(request, flight, &effects)
@@ -324,7 +327,7 @@ extension SupervisorCore {
         if self.workers[worker].capabilities.honoursCancel {
             return self.now.advanced(by: self.configuration.timeouts.cancelGrace)
         }
-        let allowed = self.methods.timeout(of: self.requests[request].method)
+        let allowed = self.allowedTime(of: request)
         return max(self.now, self.requests[request].dispatchedAt.advanced(by: allowed))
     }
 
@@ -365,7 +368,9 @@ extension SupervisorCore {
         }
     }
 
+    /// - Returns: what a call is answered with whose deadline has passed, or whose stream has stood still for too long.
     func timedOut(_ request: RequestToken) -> RPCError {
+        guard self.requests[request].deadline <= self.now else { return self.idled(request) }
         let waited = self.now.duration(since: self.requests[request].arrivedAt)
         return RPCError(
             .communicationTimeout, reason: "deadline_exceeded",

@@ -283,6 +283,7 @@ extension SupervisorCore {
             return self.noteBadMessage(from: connection, error, requestID: requestID, &effects)
         }
         self.count(incoming, isError: true)
+        self.endStream(incoming, error, &effects)
         self.answer(
             incoming.caller, id: id, error, requestID: requestID,
             wantsMetadata: incoming.wantsMetadata, &effects)

@@ -124,6 +124,9 @@ extension SupervisorCore {
             request.deadline = now.advanced(by: timeout)
             request.wantsMetadata = incoming.wantsMetadata
             if case .waiter(let plan?) = part { request.embedding = .answer(plan) }
+            request.stream.isNamedByCaller = metadata.requestID != nil
+            request.stream.hasOwnTimeout = metadata.timeoutMilliseconds != nil
+            if method == .ragStream, incoming.id != nil { request.stream.state = .open }
             request.origin =
                 incoming.id == nil
                 ? .notification(incoming.caller.connection)
@@ -150,7 +153,7 @@ extension SupervisorCore {
     /// A call has been queued, or sent: from now on it may wait, or take, so long. Of a flight's call each of those
     /// who wait for it has a deadline of its own.
     mutating func startClocks(of call: RequestToken) {
-        let limit = self.requests[call].state == .queued ? self.queueLimit : .distantFuture
+        let limit = self.requests[call].state == .queued ? self.queueLimit : self.idleLimit(of: call)
         if let flight = self.requests[call].flight {
             self.requests.setWaiterDeadlines(flight, notAfter: limit)
             guard self.requests.flights[flight].isRefresh else { return }

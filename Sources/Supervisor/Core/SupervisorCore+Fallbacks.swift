@@ -20,12 +20,13 @@ extension SupervisorCore {
 
     /// Sends a call again with the technique that stands in for the one that failed.
     ///
-    /// - Returns: false when there is none, or no time: the error is the answer.
+    /// - Returns: false when there is none, or no time, or a chunk was passed on: the error is the answer.
     mutating func fallBack(
         _ call: RequestToken, _ outcome: Outcome, _ effects: inout some SupervisorEffects
     ) -> Bool {
         guard case .workerError(let error) = outcome, !self.configuration.retry.fallbackTechniques.isEmpty,
-            self.requests[call].fallback == nil, self.requests[call].deadline > self.now,
+            self.requests[call].fallback == nil, !self.requests[call].stream.hasBegun,
+            self.requests[call].deadline > self.now,
             let code = ParamsReader.value("code", in: error).flatMap({
                 Int64(String(decoding: $0, as: UTF8.self))
             }),

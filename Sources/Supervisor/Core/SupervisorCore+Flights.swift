@@ -152,7 +152,8 @@ extension SupervisorCore {
     /// Whether a worker answered with an error because the deadline it was told had passed, while somebody who
     /// joined later has more time: then it is asked once more.
     func gaveUpEarly(_ call: RequestToken, _ outcome: Outcome) -> Bool {
-        guard case .workerError = outcome, let flight = self.requests[call].flight,
+        guard case .workerError = outcome, !self.requests[call].stream.hasBegun,
+            let flight = self.requests[call].flight,
             self.requests.flights[flight].toldDeadline <= self.now, self.phase == .running
         else { return false }
         return self.requests[call].deadline > self.now && !self.requests.flights[flight].waiters.isEmpty

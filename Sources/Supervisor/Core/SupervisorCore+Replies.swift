@@ -51,7 +51,7 @@ extension SupervisorCore {
     }
 
     /// The call of that number, if this very worker has it; a late, foreign or second reply finds none.
-    private func call(_ number: UInt64, on worker: WorkerToken) -> RequestToken? {
+    func call(_ number: UInt64, on worker: WorkerToken) -> RequestToken? {
         let anyGeneration = !self.holds(.callGeneration)
         guard let request = self.requests.call(numbered: number, ofAnyGeneration: anyGeneration) else {
             return nil
@@ -212,7 +212,7 @@ extension SupervisorCore {
         self.countLateReply(worker)
     }
 
-    private mutating func countLateReply(_ worker: WorkerToken) {
+    mutating func countLateReply(_ worker: WorkerToken) {
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
         self.pools[pool].slots[slot].lateReplies += 1
     }
@@ -222,7 +222,9 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) {
         let method = line[notification.method]
-        if method.elementsEqual("stream_chunk".utf8) { self.noteChunk(notification, line, worker) }
+        if method.elementsEqual("stream_chunk".utf8) {
+            return self.takeChunk(notification, line, worker, &effects)
+        }
         if method.elementsEqual("embedding_cache.put".utf8) {
             return self.workerPutEmbeddings(notification, line, worker, &effects)
         }
@@ -236,19 +238,6 @@ extension SupervisorCore {
         capabilities.update(with: value)
         self.adopt(capabilities, worker, &effects)
         self.dispatch(self.workers[worker].pool, &effects)
-    }
-
-    /// A call that is answered in chunks is nothing that others can share.
-    private mutating func noteChunk(
-        _ notification: RequestEnvelope, _ line: UnsafeRawBufferPointer, _ worker: WorkerToken
-    ) {
-        guard let params = notification.params,
-            let id = ParamsReader.value("request_id", in: UnsafeRawBufferPointer(rebasing: line[params])),
-            let number = UInt64(String(decoding: id, as: UTF8.self)),
-            let call = self.call(number, on: worker),
-            let flight = self.requests[call].flight
-        else { return }
-        self.requests.closeFlight(flight)
     }
 
     /// A line that is no message: survived, counted, logged; a flood costs the worker its place.

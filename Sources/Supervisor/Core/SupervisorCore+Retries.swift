@@ -65,7 +65,7 @@ extension SupervisorCore {
     }
 
     /// Whether a call that its worker lost may be sent again: idempotent methods only, not more often than
-    /// configured, never after two deaths, before the deadline, and within the budget. Of those who share a call
+    /// configured, never after two deaths or a chunk, before the deadline, and within the budget. Of those who share a call
     /// all but the one that began it have had no attempt yet: one of them leads the second, which is no retry of
     /// theirs, whatever the method.
     func mayRetry(_ request: RequestToken, budget: Int) -> Bool {
@@ -74,6 +74,7 @@ extension SupervisorCore {
         guard self.phase == .running || self.hasReadyWorker(call.pool), call.deadline > self.now,
             !self.pools[call.pool].isHopeless
         else { return false }
+        if call.stream.hasBegun, self.holds(.retryBeforeChunks) { return false }
         if let flight = call.flight {
             let waiters = self.requests.flights[flight].waiters.count
             if waiters == 0 { return false }

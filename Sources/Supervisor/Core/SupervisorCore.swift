@@ -263,6 +263,7 @@ extension SupervisorCore {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
         self.checkPools()
+        self.checkStreams()
         for worker in self.workers.tokens {
             if case .probing(_, let call) = self.workers[worker].ejection.state {
                 precondition(self.requests.contains(call), "probation by a call that is over")

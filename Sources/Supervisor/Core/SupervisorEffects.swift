@@ -16,6 +16,10 @@ protocol SupervisorEffects {
     /// Bytes that wait to be sent to that client.
     func outputBacklog(of connection: ConnectionToken) -> Int
 
+    /// Bytes that the kernel has taken for that client since it connected.
+    func sentBytes(of connection: ConnectionToken) -> Int
+    /// Offers what waits for a client to the kernel now, not only at the end of the tick.
+    mutating func flushOutput(of connection: ConnectionToken)
     /// Bytes that were sent to a client and that it has not read, as far as the kernel tells.
     func unreadBytes(of connection: ConnectionToken) -> Int
     /// Bytes that the connections hold in all: unfinished messages and waiting output.
@@ -64,6 +68,10 @@ protocol SupervisorEffects {
 extension SupervisorEffects {
     /// None, where there is no kernel in between.
     func unreadBytes(of connection: ConnectionToken) -> Int { 0 }
+
+    /// Nobody counts, and nothing is between the core and its clients.
+    func sentBytes(of connection: ConnectionToken) -> Int { 0 }
+    mutating func flushOutput(of connection: ConnectionToken) {}
 
     /// No file, where there are none.
     mutating func beginEmbeddingFile() -> Bool { false }

@@ -98,6 +98,12 @@ extension ShellEffects: SupervisorEffects {
 
     func outputBacklog(of token: ConnectionToken) -> Int { self.connection(token)?.output.count ?? 0 }
 
+    func sentBytes(of token: ConnectionToken) -> Int { self.connection(token)?.output.sentInAll ?? 0 }
+
+    mutating func flushOutput(of token: ConnectionToken) {
+        if let connection = self.connection(token) { self.flush(connection) }
+    }
+
     func unreadBytes(of token: ConnectionToken) -> Int { self.connection(token)?.socket.unreadBytes ?? 0 }
 
     /// Walks all connections; asked only when a message is cut off by a read.

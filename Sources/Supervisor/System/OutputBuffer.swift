@@ -5,6 +5,8 @@ struct OutputBuffer {
     /// What is appended to. The first `sent` bytes are gone already.
     var bytes: [UInt8] = []
     private var sent = 0
+    /// Bytes that were ever sent.
+    private(set) var sentInAll = 0
 
     /// A buffer that grew beyond this is given back once it is empty.
     private static let keptCapacity = 256 * 1024
@@ -18,6 +20,7 @@ struct OutputBuffer {
 
     mutating func drop(_ count: Int) {
         self.sent += count
+        self.sentInAll += count
         if self.isEmpty {
             if self.bytes.capacity > Self.keptCapacity {
                 self.bytes = []

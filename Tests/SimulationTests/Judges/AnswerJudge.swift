@@ -42,6 +42,13 @@ struct AnswerJudge: Judge {
                 return "\(call.method) timed out \(call.deadline.duration(since: now)) ns too early"
             }
         }
+        if answer.reason == "stream_idle" {
+            let since = call.stream.lastAt ?? call.dispatchedAt
+            let idle = ledger.configuration.timeouts.streamIdle
+            let waited = now.duration(since: since)
+            return waited >= idle && waited <= idle + ledger.lag
+                ? nil : "\(call.method) was ended after \(waited) ns without a chunk, not \(idle)"
+        }
         guard answer.reason == "queue_timeout" else { return nil }
         let patience = ledger.configuration.loadBalancer.queueTimeout
         let waited = now.duration(since: call.queuedAt)

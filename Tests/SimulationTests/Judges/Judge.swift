@@ -44,6 +44,7 @@ struct Judges {
     var exchanges: ExchangeJudge
     var stop = StopJudge()
     var cancels = CancelJudge()
+    var streams = StreamJudge()
     var contract = ContractJudge()
 
     init(_ configuration: Configuration) {
@@ -87,6 +88,7 @@ struct Judges {
         ask(&self.exchanges)
         ask(&self.stop)
         ask(&self.cancels)
+        ask(&self.streams)
         ask(&self.contract)
         // The counts last: most of what goes wrong makes them wrong too.
         ask(&self.slots)
@@ -98,7 +100,8 @@ struct Judges {
         let judges: [any Judge] = [
             self.answers, self.crossTalk, self.crashes, self.crashLoops, self.slots, self.overload,
             self.stalls,
-            self.garbage, self.noise, self.processes, self.exchanges, self.stop, self.cancels, self.contract,
+            self.garbage, self.noise, self.processes, self.exchanges, self.stop, self.cancels, self.streams,
+            self.contract,
         ]
         return judges.filter(\.isTested).map { type(of: $0).promise }
     }

@@ -32,6 +32,8 @@ struct Ledger {
         /// Messages to workers.
         var attempts = 0
         var lastWorker: WorkerToken?
+        /// When it was sent to it.
+        var dispatchedAt = Instant(nanoseconds: 0)
         var isAnswered = false
         /// The client cancelled it.
         var isCancelled = false
@@ -45,8 +47,22 @@ struct Ledger {
         /// It was made before, and cost two workers their lives.
         var isPoison = false
         var isNotification = false
+        var hasOwnTimeout = false
+        var stream = StreamBooks()
 
         var isIdempotent: Bool { ["rag.execute", "embedding.create", "health.check"].contains(self.method) }
+    }
+
+    /// What workers said of a call before they answered it.
+    struct StreamBooks {
+        /// Good chunks that were to be passed on.
+        var chunks = 0
+        /// The last of them was said to be the last.
+        var isFinished = false
+        /// When the last of them came.
+        var lastAt: Instant?
+        /// Of those that the client was sent, what came since it last took anything, and the bytes count.
+        var waiting = (chunks: 0, bytes: 0)
     }
 
     enum Fate: Equatable {
@@ -143,7 +159,8 @@ struct Ledger {
     func timeout(of method: String) -> Nanoseconds {
         if method.hasPrefix("supervisor.") { return self.configuration.timeouts.controlWait }
         let timeouts = self.configuration.timeouts
-        return min(timeouts.perMethod[method] ?? timeouts.standard, timeouts.max)
+        let standard = method == "rag.stream" ? timeouts.streamTotal : timeouts.standard
+        return min(timeouts.perMethod[method] ?? standard, timeouts.max)
     }
 }
 
@@ -155,6 +172,7 @@ extension Ledger {
         guard var call = self.calls[nonce] else { return }
         call.attempts += 1
         call.lastWorker = worker
+        call.dispatchedAt = self.now
         self.calls[nonce] = call
         self.processes[worker]?.open[number] = OpenCall(
             nonce: nonce, sentAt: self.now, deadline: call.deadline, method: call.method)
@@ -167,8 +185,35 @@ extension Ledger {
         open.overrunsAt =
             process.honoursCancel
             ? self.now.advanced(by: self.configuration.timeouts.cancelGrace)
-            : max(self.now, open.sentAt.advanced(by: self.timeout(of: open.method)))
+            : max(self.now, open.sentAt.advanced(by: self.allowed(open)))
         self.processes[worker]?.open[number] = open
+    }
+
+    /// How long the worker may take for a call that is cancelled: a stream as long as any stream.
+    private func allowed(_ open: OpenCall) -> Nanoseconds {
+        let isStream = (self.calls[open.nonce]?.stream.chunks ?? 0) > 0
+        return isStream ? self.streamTimeout(of: open.method) : self.timeout(of: open.method)
+    }
+
+    private func streamTimeout(of method: String) -> Nanoseconds {
+        let timeouts = self.configuration.timeouts
+        return min(timeouts.perMethod[method] ?? timeouts.streamTotal, timeouts.max)
+    }
+
+    /// A worker sent a chunk: passed on, or late because its call is over, has had its last chunk, or never was this
+    /// worker's.
+    mutating func streamed(_ number: UInt64, isFinal: Bool, by worker: WorkerToken) {
+        guard let open = self.processes[worker]?.open[number], open.cancelledAt == nil,
+            var call = self.calls[open.nonce], !call.stream.isFinished
+        else { return self.lateReplies += 1 }
+        if call.stream.chunks == 0, !call.hasOwnTimeout {
+            call.deadline = call.sentAt.advanced(by: self.streamTimeout(of: call.method))
+            call.due = call.isInBatch ? max(call.due, call.deadline) : call.deadline
+        }
+        call.stream.chunks += 1
+        call.stream.isFinished = isFinal
+        call.stream.lastAt = self.now
+        self.calls[open.nonce] = call
     }
 
     /// A worker said something about a call. A reply is late when its call was cancelled before, answered before,

@@ -7,6 +7,8 @@ enum Observation {
     case called(Int64)
     /// nil: no such call is open.
     case answered(Answer, Int64?)
+    /// A chunk, and the call whose name it has; nil: none has.
+    case gotChunk(ReceivedChunk, Int64?)
     /// A worker is sent a call, with that many milliseconds left, when so many bytes wait to be read by it.
     case sent(Int64, to: WorkerToken, deadlineMilliseconds: Int64?, backlog: Int)
     case told(Int64, backlog: Int)
@@ -31,6 +33,28 @@ enum Observation {
     case rolloutAsked
     case stopped
     case finished
+}
+
+/// One chunk, as its client reads it.
+struct ReceivedChunk {
+    var client: Int
+    var name: String
+    var sequence: Int64?
+    var kind: String?
+    var data: JSONValue?
+    var isFinal: Bool?
+
+    init(_ params: JSONValue, client: Int) {
+        self.client = client
+        self.name = params["request_id"]?.stringValue ?? ""
+        self.sequence = params["sequence"]?.integerValue
+        self.kind = params["chunk_type"]?.stringValue
+        self.data = params["data"]
+        self.isFinal = params["is_final"]?.boolValue
+    }
+
+    /// Why the stream ends, in a final chunk of the supervisor's; nil: it is a worker's.
+    var reason: String? { self.data?["reason"]?.stringValue }
 }
 
 /// One answer, as its client reads it.
@@ -60,6 +84,9 @@ extension Observation: CustomStringConvertible {
         case .called(let nonce): "call \(nonce) is made"
         case .answered(let answer, let nonce):
             "client \(answer.client) gets for call \(nonce ?? -1): \((answer.error ?? answer.result)?.text ?? "")"
+        case .gotChunk(let chunk, let nonce):
+            "client \(chunk.client) gets chunk \(chunk.sequence ?? -1) of call \(nonce ?? -1): "
+                + "\(chunk.data?.text ?? "")\(chunk.isFinal == true ? ", the last" : "")"
         case .sent(let nonce, let worker, let left, let backlog):
             "worker \(worker.name) is sent call \(nonce), \(left ?? -1) ms left, \(backlog) bytes wait"
         case .told(let nonce, let backlog): "a worker is told \(nonce), \(backlog) bytes wait"

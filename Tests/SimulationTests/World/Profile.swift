@@ -32,6 +32,8 @@ enum Profile: CaseIterable {
     case growth
     /// Clients cancel and leave all the time.
     case cancellations
+    /// Workers answer in chunks, and clients cancel, leave and read slowly.
+    case streams
     /// The supervisor is stopped in the middle, perhaps twice.
     case stopMidway
 }
@@ -173,6 +175,15 @@ extension Weather {
             self.badCall = 0.1
             self.badCalls = [.answerSlowly, .answerTwice, .answerAgainLater]
             self.stubborn = 0.1
+        case .streams:
+            self.badCall = 0.7
+            self.badCalls = WorkerBehaviour.streams + [.hang, .crash]
+            self.cancels = 0.1
+            self.leaves = 0.02
+            self.stalls = 0.08
+            self.stubborn = 0.1
+            self.pace = 1...100
+            self.peace = .seconds(70)
         case .stopMidway:
             self.makeStormy([0, 0.1, 0.3].randomElement(using: &random) ?? 0.1)
             self.badCall = max(self.badCall, 0.1)
@@ -227,6 +238,10 @@ extension Configuration {
         configuration.timeouts.standard = .seconds(3)
         configuration.timeouts.max = .seconds(10)
         configuration.timeouts.perMethod = ["job.run": .seconds(2)]
+        configuration.timeouts.streamTotal =
+            [.milliseconds(2500), .seconds(4)].randomElement(using: &random) ?? 0
+        configuration.timeouts.streamIdle =
+            [.milliseconds(300), .seconds(30)].randomElement(using: &random) ?? 0
         configuration.timeouts.cancelGrace = .milliseconds(300)
         configuration.timeouts.termGrace = .milliseconds(500)
         configuration.timeouts.shutdownGrace = .milliseconds(Int64.random(in: 200...2000, using: &random))

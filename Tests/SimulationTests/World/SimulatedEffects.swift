@@ -21,7 +21,11 @@ struct SimulatedEffects: SupervisorEffects {
     struct Stall {
         /// How many bytes each byte counts for, so that a few messages fill buffers of megabytes.
         var factor: Int
+        /// What all had been sent when it began.
+        var began = 0
         var waiting = 0
+        /// Bytes that were sent since then, and count.
+        private(set) var written = 0
         /// The largest message, in bytes that count.
         var largest = 0
         /// The core was told.
@@ -31,11 +35,14 @@ struct SimulatedEffects: SupervisorEffects {
 
         mutating func add(_ bytes: Int) {
             self.waiting += bytes * self.factor
+            self.written += bytes * self.factor
             self.largest = max(self.largest, bytes * self.factor)
         }
     }
 
     private(set) var effects: [Effect] = []
+    /// Bytes that all clients were sent, as they count: a clock by which one who reads has always taken all.
+    private(set) var written = 0
     var stalledClients: [ConnectionToken: Stall] = [:]
     var deafWorkers: [WorkerToken: Stall] = [:]
     /// Megabytes, of workers that have grown.
@@ -56,11 +63,17 @@ struct SimulatedEffects: SupervisorEffects {
         var bytes: [UInt8] = []
         body(&bytes)
         self.stalledClients[connection]?.add(bytes.count)
+        self.written += bytes.count * (self.stalledClients[connection]?.factor ?? 1)
         self.effects.append(.toClient(connection, bytes))
     }
 
     func outputBacklog(of connection: ConnectionToken) -> Int {
         self.stalledClients.isEmpty ? 0 : self.stalledClients[connection]?.waiting ?? 0
+    }
+
+    func sentBytes(of connection: ConnectionToken) -> Int {
+        guard let stall = self.stalledClients[connection] else { return self.written }
+        return stall.began + stall.written - stall.waiting
     }
 
     var bytesHeldByConnections: Int { self.stalledClients.values.reduce(0) { $0 + $1.waiting } }

@@ -8,6 +8,8 @@ struct VirtualClient {
     let isOperator: Bool
     /// Calls without an answer: id, nonce.
     var open: [String: Int64] = [:]
+    /// Calls by the names of their chunks.
+    var streams: [String: Int64] = [:]
     /// The code that the last garbage must be answered with, and its id.
     var awaitedRefusal: (code: Int64, id: String)?
     var isGone = false
@@ -31,6 +33,9 @@ struct VirtualClient {
 
     /// The id without its escapes.
     static func key(_ id: String) -> String { id.replacing("\\u0063", with: "c") }
+
+    /// What the chunks of a call without a `request_id` are named by.
+    static func name(_ id: String) -> String { self.key(id).filter { $0 != "\"" } }
 }
 
 /// A call as a client writes it: in any order, with any space, with text that would like to be a message.

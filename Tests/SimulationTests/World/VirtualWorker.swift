@@ -55,7 +55,9 @@ struct VirtualWorker {
         let nonce = message["params"]?["nonce"]?.integerValue ?? 0
         let call = Call(
             number: number, nonce: nonce, soon: Self.delay(weather.service, &random), other: other)
-        if ![.hang, .crash].contains(behaviour) { self.open.remove(number) }
+        if ![.hang, .crash, .streamThenHang, .streamThenCrash].contains(behaviour) {
+            self.open.remove(number)
+        }
         return self.act(behaviour, call, &random)
     }
 
@@ -151,6 +153,26 @@ extension VirtualWorker {
             return WorkerOutput(after: self.soon, line, .reply(self.number, .error))
         }
 
+        func chunk(
+            _ index: Int, isFinal: Bool, after: Nanoseconds, _ random: inout SeededGenerator
+        ) -> WorkerOutput {
+            let quote = Bool.random(using: &random) ? "\"" : ""
+            let kind = ["partial_answer", "document", "metadata"].randomElement(using: &random) ?? ""
+            let end = isFinal ? ",\"is_final\":true" : ""
+            let line =
+                "{\"jsonrpc\":\"2.0\",\"method\":\"stream_chunk\",\"params\":{\"request_id\":"
+                + "\(quote)\(self.number)\(quote),\"chunk_type\":\"\(kind)\","
+                + "\"data\":{\"nonce\":\(self.nonce),\"kind\":\"\(kind)\"}\(end)}}"
+            return WorkerOutput(after: after, line, .chunk(self.number, isFinal: isFinal))
+        }
+
+        func badChunk(after: Nanoseconds) -> WorkerOutput {
+            let line =
+                "{\"jsonrpc\":\"2.0\",\"method\":\"stream_chunk\",\"params\":{\"request_id\":\(self.number),"
+                + "\"chunk_type\":\"bad\",\"data\":0}}"
+            return WorkerOutput(after: after, line, .badChunk)
+        }
+
         /// A reply that names the call and is none.
         func unreadable(_ rest: String) -> WorkerOutput {
             let line = "{\"jsonrpc\":\"2.0\",\"id\":\(self.number),\(rest)"
@@ -191,6 +213,38 @@ extension VirtualWorker {
         case .closeInput: return ([call.result(after: soon * 2)], .closeInput(after: soon))
         case .stopReading: return ([call.result()], .stopReading(for: Self.delay(10...3000, &random)))
         case .grow: return ([call.result()], .grow)
+        case .stream, .streamThenError, .streamThenHang, .streamThenCrash, .streamOn:
+            return Self.stream(behaviour, call, &random)
+        }
+    }
+
+    private static func stream(
+        _ behaviour: WorkerBehaviour, _ call: Call, _ random: inout SeededGenerator
+    ) -> Reaction {
+        var outputs: [WorkerOutput] = []
+        var time: Nanoseconds = 0
+        let count = Int.random(in: 0...12, using: &random)
+        let last = Bool.random(using: &random) ? Int.random(in: 0...12, using: &random) : .max
+        for index in 0..<count {
+            time += Bool.random(using: &random) ? 0 : self.delay(1...400, &random)
+            if Int.random(in: 0..<20, using: &random) == 0 {
+                outputs.append(call.badChunk(after: time))
+            } else {
+                outputs.append(call.chunk(index, isFinal: index == last, after: time, &random))
+            }
+        }
+        time += call.soon
+        switch behaviour {
+        case .streamThenCrash: return (outputs, .crash(after: time))
+        case .streamThenHang: return (outputs, .none)
+        case .streamThenError:
+            var error = call.error(3003)
+            error.after = time
+            return (outputs + [error], .none)
+        case .streamOn:
+            let more = call.chunk(count, isFinal: false, after: time + call.soon, &random)
+            return (outputs + [call.result(after: time), more], .none)
+        default: return (outputs + [call.result(after: time)], .none)
         }
     }
 

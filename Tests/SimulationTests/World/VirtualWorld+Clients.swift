@@ -68,12 +68,16 @@ extension VirtualWorld {
 
     /// A call with a nonce, noted as open.
     private mutating func makeCall(_ index: Int) -> String {
+        if self.weather.profile == .streams, self.happens(0.5) {
+            return self.makeCall(index, "rag.stream", nil, self.route("rag.stream", nil))
+        }
         let methods = [
-            "rag.execute", "rag.execute", "job.run", "job.run", "rag.execute", "health.check", "no.pool",
+            "rag.stream", "rag.execute", "rag.execute", "rag.execute", "job.run", "job.run", "health.check",
+            "no.pool",
             "config.x",
         ]
         let method = methods.randomElement(using: &self.random) ?? "job.run"
-        let technique = method == "rag.execute" ? self.makeTechnique() : nil
+        let technique = ["rag.execute", "rag.stream"].contains(method) ? self.makeTechnique() : nil
         return self.makeCall(index, method, technique, self.route(method, technique))
     }
 
@@ -90,20 +94,29 @@ extension VirtualWorld {
             params = .object(members + [.init("poison", true)])
         }
         var timeout = self.ledger.timeout(of: method)
-        var metadata = "{}"
+        var metadata: [String] = []
         if self.happens(self.weather.ownTimeouts) {
             let asked = Int64.random(in: 1...3000, using: &self.random)
-            metadata = "{\"timeout_ms\":\(asked)}"
+            metadata.append("\"timeout_ms\":\(asked)")
             timeout = min(.milliseconds(asked), self.ledger.configuration.timeouts.max)
         }
+        let hasOwnTimeout = !metadata.isEmpty
         let id = self.clients[index].makeID(&self.random)
+        var name = VirtualClient.name(id)
+        if self.happens(0.2) {
+            name = "request \(nonce)"
+            metadata.append("\"request_id\":\"\(name)\"")
+        }
+        self.clients[index].streams[name] = nonce
         self.clients[index].open[VirtualClient.key(id)] = nonce
         let deadline = self.now.advanced(by: timeout)
         self.ledger.calls[nonce] = Ledger.Call(
             nonce: nonce, client: index, method: method, params: params, sentAt: self.now, deadline: deadline,
-            due: deadline, expectation: expectation, queuedAt: self.now)
+            due: deadline, expectation: expectation, queuedAt: self.now, hasOwnTimeout: hasOwnTimeout)
         self.note(.called(nonce))
-        return CallText.write(id: id, method: method, params: params, metadata: metadata, &self.random)
+        return CallText.write(
+            id: id, method: method, params: params, metadata: "{\(metadata.joined(separator: ","))}",
+            &self.random)
     }
 
     /// Where a call goes, by the configuration.
@@ -148,6 +161,8 @@ extension VirtualWorld {
         call.client = index
         call.attempts = 0
         call.fate = nil
+        call.stream = Ledger.StreamBooks()
+        call.hasOwnTimeout = false
         call.sentAt = self.now
         call.deadline = self.now.advanced(by: self.ledger.timeout(of: call.method))
         call.due = call.deadline
@@ -155,6 +170,7 @@ extension VirtualWorld {
         self.ledger.calls[nonce] = call
         let id = self.clients[index].makeID(&self.random)
         self.clients[index].open[VirtualClient.key(id)] = nonce
+        self.clients[index].streams[VirtualClient.name(id)] = nonce
         self.note(.called(nonce))
         self.send(
             CallText.write(id: id, method: call.method, params: call.params, metadata: "{}", &self.random),
@@ -291,7 +307,7 @@ extension VirtualWorld {
         guard self.effects.stalledClients[token] == nil else { return }
         self.ledger.hasStalled = true
         let factor = 1 << Int.random(in: 0...15, using: &self.random)
-        self.effects.stalledClients[token] = .init(factor: factor)
+        self.effects.stalledClients[token] = .init(factor: factor, began: self.effects.written)
         guard self.weather.profile != .slowClients || self.happens(0.8) else { return }
         self.schedule(.clientReads(token), after: VirtualWorker.delay(1...3000, &self.random))
     }
@@ -299,6 +315,9 @@ extension VirtualWorld {
     /// It takes some of what waits for it, or all.
     mutating func readAgain(_ token: ConnectionToken) {
         guard var stall = self.effects.stalledClients[token] else { return }
+        if let index = self.clientIndices[token] {
+            for nonce in self.clients[index].open.values { self.ledger.calls[nonce]?.stream.waiting = (0, 0) }
+        }
         if stall.waiting > 0, self.happens(0.3) {
             stall.waiting -= stall.waiting / 2
             self.effects.stalledClients[token] = stall
@@ -326,9 +345,26 @@ extension VirtualWorld {
         guard let message = try? JSONValue(parsing: bytes) else {
             return self.violate(Violation(.contract, "an answer that is no JSON"))
         }
+        if message["method"] == "stream_chunk", let params = message["params"] {
+            return self.takeChunk(params, bytes.count, index)
+        }
         guard case .array(let elements) = message else { return self.take(message, index) }
+        if elements.contains(where: { $0["method"] != nil }) {
+            return self.violate(Violation(.wholeStreams, "a chunk inside a batch's answer"))
+        }
         if elements.isEmpty { self.violate(Violation(.contract, "an empty array")) }
         for element in elements { self.take(element, index) }
+    }
+
+    private mutating func takeChunk(_ params: JSONValue, _ bytes: Int, _ index: Int) {
+        let chunk = ReceivedChunk(params, client: index)
+        let nonce = self.clients[index].streams[chunk.name]
+        self.note(.gotChunk(chunk, nonce))
+        guard let nonce, chunk.reason == nil,
+            let stall = self.effects.stalledClients[self.clients[index].token]
+        else { return }
+        self.ledger.calls[nonce]?.stream.waiting.chunks += 1
+        self.ledger.calls[nonce]?.stream.waiting.bytes += bytes * stall.factor
     }
 
     private mutating func take(_ message: JSONValue, _ index: Int) {

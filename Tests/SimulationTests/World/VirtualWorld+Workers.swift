@@ -62,6 +62,8 @@ extension VirtualWorld {
             let isWell = declares != nil || output.line.firstRange(of: Array("-32601".utf8)) != nil
             self.ledger.healthAnswered(number, declares, isWell: isWell, by: token)
         case .foreignReply: self.ledger.lateReplies += 1
+        case .chunk(let number, let isFinal): self.ledger.streamed(number, isFinal: isFinal, by: token)
+        case .badChunk: break
         case .noise: self.ledger.noise(output.line.count, from: token)
         case .capabilities(let declares): self.ledger.declared(declares, by: token)
         case .question(let id): self.ledger.processes[token]?.questions.insert(id)

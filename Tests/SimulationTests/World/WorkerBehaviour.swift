@@ -17,6 +17,12 @@ enum WorkerBehaviour: CaseIterable {
     case changeCapabilities, askTheSupervisor
     case closeOutputAndDie, closeOutputAndLive, closeInput, stopReading
     case grow
+    /// Answers in chunks, perhaps with a last one of its own; then what the name says, or the answer.
+    case stream, streamThenError, streamThenHang, streamThenCrash, streamOn
+
+    static let streams: [WorkerBehaviour] = [
+        .stream, .stream, .streamThenError, .streamThenHang, .streamThenCrash, .streamOn,
+    ]
 
     /// Those that talk garbage.
     static let garbage: [WorkerBehaviour] = [
@@ -81,6 +87,9 @@ struct WorkerOutput {
         /// nil: says nothing of capabilities
         case health(UInt64, WorkerTemper.Declaration?)
         case foreignReply
+        case chunk(UInt64, isFinal: Bool)
+        /// one that cannot be passed on
+        case badChunk
         case noise
         case capabilities(WorkerTemper.Declaration)
         /// the worker asks, and must get an answer with that id

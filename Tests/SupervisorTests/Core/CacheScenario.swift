@@ -34,14 +34,18 @@ extension Scenario {
 
     /// The call that a worker has and has not answered yet, and the worker.
     func openCall(_ index: Int = 0) throws -> (worker: WorkerToken, call: Int64) {
-        let all = self.workers.flatMap { worker in
+        let all = self.openCalls()
+        try #require(index < all.count, "\(all.count) calls at workers")
+        return all[index]
+    }
+
+    func openCalls() -> [(worker: WorkerToken, call: Int64)] {
+        self.workers.flatMap { worker in
             self.core.workers.contains(worker)
                 ? self.core.requests.calls(on: worker).map {
                     (worker: worker, call: Int64(RequestTable.number(of: $0)))
                 } : []
         }
-        try #require(index < all.count, "\(all.count) calls at workers")
-        return all[index]
     }
 
     /// Answers the one open call.

@@ -73,7 +73,8 @@ import Testing
             scenario.send(client, #"{"jsonrpc":"2.0","id":1,"method":\#(call),"metadata":{}}"#)
             #expect(scenario.sent == sent)
             try scenario.replyToOpenCall()
-            #expect(try scenario.word(client) == "bypass")
+            let answer = try #require(scenario.stream(client).answers.first)
+            #expect(answer["metadata"]?["cache"] == "bypass")
         }
     }
 
@@ -135,10 +136,7 @@ import Testing
         let client = try scenario.connect()
         scenario.ask(client, 1)
         let (worker, call) = try scenario.openCall()
-        scenario.write(
-            worker,
-            #"{"jsonrpc":"2.0","method":"stream_chunk","params":{"request_id":\#(call),"sequence":0,"data":"x"}}"#
-        )
+        scenario.chunk(worker, call)
         scenario.ask(client, 2)
         #expect(scenario.sent == 2, "nor is it joined")
         scenario.reply(worker, call)

@@ -68,7 +68,9 @@ extension RandomWorld {
 
     private func noted(_ client: Int, _ method: String, _ rest: String, within limit: Nanoseconds) -> String {
         self.lastID += 1
-        self.clients[client].open.append(OpenCall(id: self.lastID, limit: self.core.now.advanced(by: limit)))
+        self.clients[client].open.append(
+            OpenCall(
+                id: self.lastID, limit: self.core.now.advanced(by: limit), isStream: method == "rag.stream"))
         return #"{"jsonrpc":"2.0","id":\#(self.lastID),"method":"\#(method)"\#(rest)}"#
     }
 

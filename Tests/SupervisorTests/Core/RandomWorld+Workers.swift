@@ -14,7 +14,8 @@ extension RandomWorld {
             guard let call = calls.randomElement(using: &self.random) else {
                 return self.answerHealth(worker)
             }
-            self.write(worker, self.reply(RequestTable.number(of: call)))
+            let number = RequestTable.number(of: call)
+            self.write(worker, self.random.below(3) == 0 ? self.chunk(number) : self.reply(number))
         case 18: self.write(worker, "Loading the model …")
         case 19: self.exit(worker)
         case 20:
@@ -53,6 +54,13 @@ extension RandomWorld {
             #""error":{"code":-32601,"message":"what?"}"#, #""result":{"status":"unhealthy"}"#,
         ])
         self.write(worker, #"{"jsonrpc":"2.0","id":\#(number),\#(result)}"#)
+    }
+
+    private func chunk(_ number: UInt64) -> String {
+        let isFinal = self.random.below(4) == 0
+        let kind = self.random.one(of: ["document", "partial_answer", "nonsense"])
+        return #"{"jsonrpc":"2.0","method":"stream_chunk","params":{"request_id":\#(number),"#
+            + #""chunk_type":"\#(kind)","data":1,"is_final":\#(isFinal)}}"#
     }
 
     private func reply(_ number: UInt64) -> String {

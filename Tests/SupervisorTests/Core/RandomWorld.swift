@@ -10,6 +10,10 @@ final class RandomWorld {
         var id: Int
         /// It must be answered by then.
         var limit: Instant
+        /// Whether it is answered in chunks whatever happens, how many came, and whether the last of them did.
+        var isStream = false
+        var chunks = 0
+        var hasEnded = false
     }
 
     struct Client {
@@ -182,10 +186,14 @@ final class RandomWorld {
             guard let client = self.clients.firstIndex(where: { $0.token == token }) else { continue }
             let values = messages.map { (try? JSONValue(parsing: $0)) ?? "no JSON" }
             for answer in values.flatMap({ $0.arrayValue ?? [$0] }) {
+                if let chunk = answer["params"] {
+                    self.take(chunk, client)
+                    continue
+                }
                 let id = answer["id"]?.integerValue.map { Int($0) }
                 let call = self.clients[client].open.firstIndex { $0.id == id }
                 self.check(call != nil, "nobody waits for \(answer.text)")
-                if let call { self.clients[client].open.remove(at: call) }
+                if let call { self.checkEnd(of: self.clients[client].open.remove(at: call), answer) }
             }
         }
         let closing = self.effects.closing
@@ -194,6 +202,24 @@ final class RandomWorld {
             self.check(client.open.isEmpty, "a connection is closed that waits for answers")
             self.disconnect(client.token)
         }
+    }
+
+    private func take(_ chunk: JSONValue, _ client: Int) {
+        let name = chunk["request_id"]?.stringValue
+        guard let call = self.clients[client].open.firstIndex(where: { "\($0.id)" == name }) else {
+            return self.check(false, "nobody waits for the chunk \(chunk.text)")
+        }
+        let open = self.clients[client].open[call]
+        self.check(!open.hasEnded, "a chunk behind the final one: \(chunk.text)")
+        self.check(chunk["sequence"] == .integer(open.chunks), "not chunk \(open.chunks): \(chunk.text)")
+        self.clients[client].open[call].chunks += 1
+        self.clients[client].open[call].hasEnded = chunk["is_final"] == true
+    }
+
+    private func checkEnd(of call: OpenCall, _ answer: JSONValue) {
+        let isNoCall = [-32601, -32600].contains(answer["error"]?["code"]?.integerValue ?? 0)
+        guard call.chunks > 0 || call.isStream && !isNoCall else { return }
+        self.check(call.hasEnded, "call \(call.id) was answered without a final chunk: \(answer.text)")
     }
 
     /// No slot is forgotten, and a pool has at most one process too many.
@@ -232,6 +258,8 @@ extension Configuration {
         result.loadBalancer.queueSize = 1 + random.below(8)
         result.loadBalancer.queueTimeout = random.one(of: [0, .milliseconds(100), .seconds(5)])
         result.timeouts.standard = .seconds(Int64(1 + random.below(40)))
+        result.timeouts.streamIdle = random.one(of: [.milliseconds(100), .seconds(30)])
+        result.timeouts.streamTotal = .seconds(Int64(1 + random.below(40)))
         result.timeouts.cancelGrace = random.one(of: [0, .seconds(2)])
         result.timeouts.termGrace = random.one(of: [0, .seconds(5)])
         result.timeouts.shutdownGrace = random.one(of: [0, .seconds(5)])

@@ -16,6 +16,11 @@ struct RecordedEffects: SupervisorEffects {
     /// What waits for a client or a worker that takes nothing.
     var outputBacklogs: [ConnectionToken: Int] = [:]
     var unread: [ConnectionToken: Int] = [:]
+    /// Bytes that each client was sent, and how many of them one took that takes no more by itself.
+    private var written: [ConnectionToken: Int] = [:]
+    private var taken: [ConnectionToken: Int] = [:]
+    /// Clients that take what waits when it is offered to them.
+    var takesWhenOffered: Set<ConnectionToken> = []
     var inputBacklogs: [WorkerToken: Int] = [:]
     var bytesHeldByConnections = 0
     /// What workers hold, where it is not 8 MiB.
@@ -44,9 +49,26 @@ struct RecordedEffects: SupervisorEffects {
         var bytes: [UInt8] = []
         body(&bytes)
         self.toClients[connection, default: []].append(bytes)
+        self.written[connection, default: 0] += bytes.count
     }
 
-    func outputBacklog(of connection: ConnectionToken) -> Int { self.outputBacklogs[connection] ?? 0 }
+    /// From here on the client takes nothing by itself.
+    mutating func stopTaking(_ connection: ConnectionToken) { self.take(0, connection) }
+
+    /// It takes so many bytes more.
+    mutating func take(_ bytes: Int, _ connection: ConnectionToken) {
+        self.taken[connection] = (self.taken[connection] ?? self.written[connection] ?? 0) + bytes
+    }
+
+    func outputBacklog(of connection: ConnectionToken) -> Int {
+        self.outputBacklogs[connection] ?? (self.written[connection] ?? 0) - self.sentBytes(of: connection)
+    }
+    func sentBytes(of connection: ConnectionToken) -> Int {
+        self.taken[connection] ?? self.written[connection] ?? 0
+    }
+    mutating func flushOutput(of connection: ConnectionToken) {
+        if self.takesWhenOffered.contains(connection) { self.taken[connection] = self.written[connection] }
+    }
     func unreadBytes(of connection: ConnectionToken) -> Int { self.unread[connection] ?? 0 }
     mutating func setReading(_ isReading: Bool, from connection: ConnectionToken) {
         if isReading { self.paused.remove(connection) } else { self.paused.insert(connection) }

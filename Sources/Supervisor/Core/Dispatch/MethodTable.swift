@@ -28,6 +28,8 @@ struct MethodTable {
         static let other = Index(value: 0)
         /// What the cache of embeddings has a part in.
         static let embeddingCreate = Index(value: 1)
+        /// What is always answered in chunks.
+        static let ragStream = Index(value: 3)
     }
 
     enum Route: Equatable {
@@ -41,6 +43,8 @@ struct MethodTable {
         var name: [UInt8]
         var answerer: Answerer
         var timeout: Nanoseconds
+        /// The timeout is that of all methods that have none of their own.
+        var hasStandardTimeout = true
         /// The number of its figures; 0: it is counted among the others.
         var figures = 0
     }
@@ -64,6 +68,8 @@ struct MethodTable {
     private var places: [UInt16] = Array(repeating: 0, count: 128)
     /// The methods with figures of their own, by the numbers of the figures.
     private(set) var measuredNames = ["other"]
+    /// How long a call may take that is answered in chunks, unless its method or its caller says otherwise.
+    private(set) var streamTimeout: Nanoseconds = 0
     /// Whether a worker of a pool says that the method may be sent twice: pool, then method.
     private var declaredIdempotent: [[Bool]]
     private var idempotent: [Bool]
@@ -99,11 +105,16 @@ struct MethodTable {
         self.capacity = .max
         for index in self.entries.indices {
             self.entries[index].timeout = min(timeouts.standard, timeouts.max)
+            self.entries[index].hasStandardTimeout = true
             self.idempotent[index] = false
             self.cacheable[index] = false
         }
+        self.streamTimeout = min(timeouts.streamTotal, timeouts.max)
+        self.entries[Index.ragStream.value].timeout = self.streamTimeout
         for (name, timeout) in timeouts.perMethod.sorted(by: { $0.key < $1.key }) {
-            self.entries[self.index(adding: name).value].timeout = min(timeout, timeouts.max)
+            let index = self.index(adding: name).value
+            self.entries[index].timeout = min(timeout, timeouts.max)
+            self.entries[index].hasStandardTimeout = false
         }
         for name in configuration.retry.methods {
             self.idempotent[self.index(adding: name).value] = true
@@ -166,6 +177,9 @@ struct MethodTable {
 
     /// How long a call of the method may take unless its caller says otherwise.
     func timeout(of method: Index) -> Nanoseconds { self.entries[method.value].timeout }
+
+    /// Whether that is the time of all methods: of a call that turns out to be a stream it is another.
+    func hasStandardTimeout(_ method: Index) -> Bool { self.entries[method.value].hasStandardTimeout }
 
     func isIdempotent(_ method: Index, in pool: Int) -> Bool {
         self.idempotent[method.value] || self.declaredIdempotent[pool][method.value]

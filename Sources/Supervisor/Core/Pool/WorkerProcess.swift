@@ -38,6 +38,8 @@ struct WorkerProcess {
     var cutOff: DepartureReason?
     /// Where its figures are; nil before its first call, and while there is no place.
     var figuresPlace: Int?
+    /// It has sent a chunk that could not be passed on, and that was logged.
+    var hasSentBadChunk = false
     /// The last rollout of its pool when it was started.
     var cohort = 0
     private(set) var epoch = EpochHistory.Epoch(nil)

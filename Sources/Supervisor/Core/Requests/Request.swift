@@ -59,6 +59,7 @@ struct Request {
     var deaths = DeathsInFlight()
     /// Why another technique was taken than the caller asked for; nil: none was.
     var fallback: TechniqueFallback?
+    var stream = Stream()
 
     /// Memory that it takes for its caller.
     var heldBytes: Int { self.bytes.count + (self.embedding?.bytes ?? 0) }
@@ -68,6 +69,13 @@ struct Request {
     var params: Range<Int> { self.ends.method..<self.ends.params }
     var requestID: Range<Int> { self.ends.params..<self.ends.requestID }
     var traceparent: Range<Int> { self.ends.requestID..<self.bytes.count }
+
+    /// What its chunks are named by: the caller's own `request_id`, else its id, as it stands between quotes.
+    var streamName: Range<Int> {
+        if self.stream.isNamedByCaller { return self.requestID }
+        let isQuoted = self.bytes.first == UInt8(ascii: "\"") && !self.id.isEmpty
+        return isQuoted ? 1..<self.ends.id - 1 : self.id
+    }
 
     var connection: ConnectionToken? {
         switch self.origin {
@@ -128,6 +136,7 @@ struct Request {
         self.avoided = nil
         self.deaths = DeathsInFlight()
         self.fallback = nil
+        self.stream = Stream()
         self.wantsMetadata = false
         self.cacheUse = .bypass
         self.acceptsStale = false

@@ -31,6 +31,11 @@ struct RequestTable {
 
     subscript(_ token: RequestToken) -> Request { _read { yield self.requests[token] } }
 
+    subscript(stream token: RequestToken) -> Stream {
+        _read { yield self.requests[token].stream }
+        _modify { yield &self.requests[token].stream }
+    }
+
     // MARK: Numbers
 
     /// Bits of a call's number that hold the slot; the rest is the generation. 52 bits in all: a number that
@@ -258,6 +263,16 @@ struct RequestTable {
         if let connection = self.requests[token].connection {
             self.connectionBytes[Int(connection.index)] += difference
         }
+    }
+
+    /// A chunk of a call is about to be passed on: it may take until that time, and no old response may take the place
+    /// of what is to follow.
+    ///
+    /// - Parameter caller: the call itself, or the one who waits for it.
+    mutating func beginStream(_ caller: RequestToken, of call: RequestToken, deadline: Instant) {
+        self.requests[caller].deadline = deadline
+        self.requests[call].deadline = deadline
+        self.requests[caller].acceptsStale = false
     }
 
     /// It is answered by an old response.
