@@ -187,7 +187,7 @@ struct ServedIndex {
         let capabilities = try #require(health["capabilities"])
         #expect(capabilities["techniques"] == ["bm25", "basic", "hybrid"])
         #expect(capabilities["cacheable"] == ["rag.execute"])
-        #expect(capabilities["cancel"] == true && capabilities["streaming"] == false)
+        #expect(capabilities["cancel"] == true && capabilities["streaming"] == true)
         #expect(capabilities["max_concurrency"] == 4)
         #expect(capabilities["cache_epoch"]?.stringValue?.hasPrefix("index-") == true)
     }

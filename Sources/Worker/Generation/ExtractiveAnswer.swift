@@ -16,8 +16,11 @@ struct ExtractiveAnswer {
     static let generator = "extractive"
     static let nothingRelevant = "Nothing relevant to this question was found in the indexed documents."
 
-    private(set) var text: String
+    /// The text in the pieces in which it grew: a sentence each, with its citation.
+    private(set) var parts: [String] = []
     private(set) var citations: [Citation] = []
+
+    var text: String { self.parts.joined() }
 
     /// Bounds on what is said.
     struct Options: Equatable {
@@ -39,12 +42,11 @@ struct ExtractiveAnswer {
             .filter { $0.coverage >= options.leastCoverage }
             .sorted { $0.score > $1.score }
         guard let best = candidates.first else {
-            self.text = Self.nothingRelevant
+            self.parts = [Self.nothingRelevant]
             return
         }
         let chosen = Self.choose(
             candidates, of: chunks, atLeast: best.score * options.leastShare, count: options.sentences)
-        self.text = ""
         var room = options.maximumWords ?? Int.max
         for candidate in chosen where room > 0 {
             let content = chunks[candidate.chunk].content
@@ -52,8 +54,8 @@ struct ExtractiveAnswer {
             room -= Self.wordCount(content, range)
             let citation = Citation(number: self.citations.count + 1, chunk: candidate.chunk, range: range)
             self.citations.append(citation)
-            if !self.text.isEmpty { self.text += " " }
-            self.text += Self.displayed(content, range) + " [\(citation.number)]"
+            let space = self.parts.isEmpty ? "" : " "
+            self.parts.append("\(space)\(Self.displayed(content, range)) [\(citation.number)]")
         }
     }
 

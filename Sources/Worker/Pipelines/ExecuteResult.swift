@@ -38,22 +38,19 @@ struct ExecuteResult {
         output.append(UInt8(ascii: "["))
         for (position, chunk) in (self.parameters.includeDocuments ? self.chunks : []).enumerated() {
             if position > 0 { output.append(UInt8(ascii: ",")) }
-            var object = ObjectWriter(&output)
-            object.add("id", .string(chunk.id), to: &output)
-            object.add("document_id", .string(chunk.documentID), to: &output)
-            object.add("chunk_index", .integer(chunk.chunkIndex), to: &output)
-            object.add("source", .string(chunk.source), to: &output)
-            if !chunk.title.isEmpty { object.add("title", .string(chunk.title), to: &output) }
-            object.addName("content", to: &output)
-            chunk.content.withUnsafeBytes { JSONText.append(utf8: $0, to: &output) }
-            object.addName("score", to: &output)
-            output.append(contentsOf: chunk.hit.score.description.utf8)
-            object.add("score_type", .string(self.parameters.technique.scoreType), to: &output)
-            object.add("rank", .integer(chunk.rank), to: &output)
-            object.add("metadata", .object(chunk.metadata), to: &output)
-            object.close(&output)
+            chunk.write(scoreType: self.parameters.technique.scoreType, to: &output)
         }
         output.append(UInt8(ascii: "]"))
+    }
+
+    /// What the result says besides the documents and the text: the end of a stream.
+    func writeSummary(workerID: String, timestamp: String, to output: inout [UInt8]) {
+        var object = ObjectWriter(&output)
+        object.addName("citations", to: &output)
+        self.writeCitations(to: &output)
+        object.add("performance", self.performance, to: &output)
+        object.add("metadata", self.metadata(workerID: workerID, timestamp: timestamp), to: &output)
+        object.close(&output)
     }
 
     private func writeCitations(to output: inout [UInt8]) {
@@ -102,6 +99,26 @@ struct ExecuteResult {
         ]
         if let explanation = self.explanation { members.append(.init("explain", explanation)) }
         return .object(members)
+    }
+}
+
+extension RetrievedChunk {
+    /// One of `retrieved_documents`.
+    func write(scoreType: String, to output: inout [UInt8]) {
+        var object = ObjectWriter(&output)
+        object.add("id", .string(self.id), to: &output)
+        object.add("document_id", .string(self.documentID), to: &output)
+        object.add("chunk_index", .integer(self.chunkIndex), to: &output)
+        object.add("source", .string(self.source), to: &output)
+        if !self.title.isEmpty { object.add("title", .string(self.title), to: &output) }
+        object.addName("content", to: &output)
+        self.content.withUnsafeBytes { JSONText.append(utf8: $0, to: &output) }
+        object.addName("score", to: &output)
+        output.append(contentsOf: self.hit.score.description.utf8)
+        object.add("score_type", .string(scoreType), to: &output)
+        object.add("rank", .integer(self.rank), to: &output)
+        object.add("metadata", .object(self.metadata), to: &output)
+        object.close(&output)
     }
 }
 

@@ -9,8 +9,10 @@ struct QuestionAnswering {
     /// - Parameters:
     ///   - start: when the call was read, for the total time.
     ///   - checkpoint: asked between the steps; throws when the caller has given up.
+    ///   - onRetrieved: is given what was found, before an answer is made of it.
     func run(
-        since start: MonotonicClock, checkpoint: () throws(RPCError) -> Void
+        since start: MonotonicClock, checkpoint: () throws(RPCError) -> Void,
+        onRetrieved: ([RetrievedChunk]) throws(RPCError) -> Void = { (_) throws(RPCError) in }
     ) throws(RPCError) -> ExecuteResult {
         var analyzer = TextAnalyzer()
         let terms = analyzer.terms(of: self.parameters.query)
@@ -20,6 +22,7 @@ struct QuestionAnswering {
         let (chunks, degraded, weights) = try self.retrieve(terms, vector)
         let retrieved = MonotonicClock.now
         try checkpoint()
+        try onRetrieved(chunks)
         let answer = self.parameters.generate ? self.answer(chunks, weights) : nil
         // Not `?:` with nil, which JSONValue would read as null.
         var explanation: JSONValue?

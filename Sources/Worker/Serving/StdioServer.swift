@@ -5,7 +5,7 @@ import Protocol
 ///
 /// The thread that calls `run` reads, and answers at once what only reads (`health.check`, `ping`,
 /// `metrics.get`) or cancels: these must be answered while every thread of the pool retrieves. Each
-/// `rag.execute` and each `embedding.create` is a task, or has a thread where it may wait for an endpoint.
+/// `rag.execute`, `rag.stream` and `embedding.create` is a task, or has a thread where it may wait for an endpoint.
 final class StdioServer: Sendable {
     /// How long calls may still take after the input has ended.
     private static let drainMilliseconds: Int64 = 10_000
@@ -180,22 +180,32 @@ extension StdioServer {
         var result: [UInt8] = []
         do throws(RPCError) {
             try call.checkDeadline()
-            try self.service.perform(
-                call,
-                checkpoint: { () throws(RPCError) in
-                    guard self.calls.call(key) != nil else { throw .cancelledMeanwhile }
-                    try call.checkDeadline()
-                }, to: &result)
-            guard result.count <= self.limits.messageBytes - 1_024 else {
-                throw RPCError(
-                    .serializationError, reason: "reply_too_large",
-                    "The result has \(result.count) bytes, more than a message may have; ask for "
-                        + (call.method == "rag.execute" ? "a lower options.top_k" : "fewer texts at once"))
+            let checkpoint = { () throws(RPCError) in
+                guard self.calls.call(key) != nil else { throw .cancelledMeanwhile }
+                try call.checkDeadline()
+            }
+            if call.method == "rag.stream" {
+                var stream = AnswerStream(id: call.id, output: self.output, checkpoint: checkpoint)
+                let summary = try self.service.stream(
+                    call, checkpoint: checkpoint, to: &stream, result: &result)
+                try self.checkSize(of: result, call)
+                try stream.send(.metadata, summary, isFinal: true)
+            } else {
+                try self.service.perform(call, checkpoint: checkpoint, to: &result)
+                try self.checkSize(of: result, call)
             }
             if let call = self.calls.take(key) { self.answer(call, withResult: result) }
         } catch {
             if let call = self.calls.take(key) { self.answer(call, with: error) }
         }
+    }
+
+    private func checkSize(of result: [UInt8], _ call: IncomingCall) throws(RPCError) {
+        guard result.count > self.limits.messageBytes - 1_024 else { return }
+        throw RPCError(
+            .serializationError, reason: "reply_too_large",
+            "The result has \(result.count) bytes, more than a message may have; ask for "
+                + (call.method == "embedding.create" ? "fewer texts at once" : "a lower options.top_k"))
     }
 
     private func answer(_ call: IncomingCall, withResult result: [UInt8]) {

@@ -3,8 +3,8 @@ import Protocol
 /// What a worker declares about itself in `health.check`, and tells when it changes.
 struct WorkerCapabilities {
     static let methods = [
-        "rag.execute", "embedding.create", "health.check", "metrics.get", "ping", "pipeline.initialize",
-        "pipeline.destroy", "cache.clear",
+        "rag.execute", "rag.stream", "embedding.create", "health.check", "metrics.get", "ping",
+        "pipeline.initialize", "pipeline.destroy", "cache.clear",
     ]
 
     var maxConcurrency: Int
@@ -20,7 +20,7 @@ struct WorkerCapabilities {
             .init("max_concurrency", .integer(self.maxConcurrency)),
             .init("cacheable", ["rag.execute"]),
             .init("idempotent", methods),
-            .init("streaming", false),
+            .init("streaming", true),
             .init("cancel", true),
             .init("cache_epoch", .string(self.cacheEpoch(index))),
         ]

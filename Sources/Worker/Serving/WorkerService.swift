@@ -47,9 +47,9 @@ final class WorkerService: Sendable {
     }
 
     /// Methods that compute, and so run beside the reading thread.
-    static let computing: Set<String> = ["rag.execute", "embedding.create"]
+    static let computing: Set<String> = ["rag.execute", "rag.stream", "embedding.create"]
 
-    /// Answers one of the methods that compute and appends the result.
+    /// Answers one of the methods that compute, but for `rag.stream`, and appends the result.
     ///
     /// - Parameter checkpoint: asked between the steps; throws when the caller has given up.
     func perform(
@@ -58,24 +58,35 @@ final class WorkerService: Sendable {
         switch call.method {
         case "rag.execute": try self.execute(call, checkpoint: checkpoint, to: &output)
         case "embedding.create": try self.createEmbeddings(call, checkpoint: checkpoint, to: &output)
-        default: preconditionFailure("\(call.method) computes nothing")
+        default: preconditionFailure("\(call.method) is none of these")
         }
     }
 
     private func execute(
         _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void, to output: inout [UInt8]
     ) throws(RPCError) {
+        let result = try self.answer(call, checkpoint: checkpoint) { (_, _) throws(RPCError) in }
+        let timestamp = Timestamp.text(millisecondsSince1970: WallClock.milliseconds)
+        result.write(workerID: self.workerID, timestamp: timestamp, to: &output)
+    }
+
+    /// - Parameter onRetrieved: is given what was asked for and found, before an answer is made of it.
+    func answer(
+        _ call: IncomingCall, checkpoint: () throws(RPCError) -> Void,
+        onRetrieved: (ExecuteParameters, [RetrievedChunk]) throws(RPCError) -> Void
+    ) throws(RPCError) -> ExecuteResult {
         let resolved = self.pipelines.resolve(try call.decodedParams())
         let parameters = try ExecuteParameters(call.fallback?.adapt(resolved.params) ?? resolved.params)
         try checkpoint()
         let snapshot = self.holder.current()
         guard let index = snapshot.index else { throw snapshot.missing }
         var result = try QuestionAnswering(parameters: parameters, index: index, embedding: self.embedding)
-            .run(since: call.received, checkpoint: checkpoint)
+            .run(since: call.received, checkpoint: checkpoint) { (chunks) throws(RPCError) in
+                try onRetrieved(parameters, chunks)
+            }
         result.pipelineID = resolved.id
         if let fallback = call.fallback { result.degraded.append(fallback.words) }
-        let timestamp = Timestamp.text(millisecondsSince1970: WallClock.milliseconds)
-        result.write(workerID: self.workerID, timestamp: timestamp, to: &output)
+        return result
     }
 
     private func createEmbeddings(
