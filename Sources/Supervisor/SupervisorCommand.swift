@@ -33,6 +33,7 @@ enum SupervisorCommand {
         case "serve": try ServeCommand.run(arguments)
         case "status": try StatusCommand.run(arguments)
         case "call": try CallCommand.run(arguments)
+        case "stream": try StreamCommand.run(arguments)
         case "restart": try RestartCommand.run(arguments)
         case "drain": try DrainCommand.run(arguments)
         case "scale": try ScaleCommand.run(arguments)

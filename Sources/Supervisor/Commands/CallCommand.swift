@@ -4,7 +4,7 @@ import Protocol
 /// `supervisor call METHOD [PARAMS] [--metadata JSON] [--timeout 5s] [--raw]`
 enum CallCommand {
     /// How much longer than the call's own timeout the command waits for the answer that it timed out.
-    private static let margin = Nanoseconds.seconds(1)
+    static let margin = Nanoseconds.seconds(1)
 
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         let params = try self.params(arguments)
@@ -28,7 +28,7 @@ enum CallCommand {
     }
 
     /// The params as given, or read from stdin for `-`; checked, so that a slip is named with its place.
-    private static func params(_ arguments: ParsedArguments) throws(CommandFailure) -> String {
+    static func params(_ arguments: ParsedArguments) throws(CommandFailure) -> String {
         guard var text = arguments.positionals.dropFirst().first else { return "" }
         if text == "-" { text = self.readStandardInput() }
         switch try self.parse(text, "PARAMS") {
@@ -38,7 +38,8 @@ enum CallCommand {
         }
     }
 
-    private static func metadata(
+    /// What `--metadata` and `--timeout` say; empty for nothing.
+    static func metadata(
         _ arguments: ParsedArguments, _ timeout: Nanoseconds?
     ) throws(CommandFailure) -> String {
         var members: [JSONValue.Member] = []

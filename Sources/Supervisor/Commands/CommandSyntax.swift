@@ -55,7 +55,8 @@ struct CommandSyntax: Sendable {
 
 extension CommandSyntax {
     static let all = [
-        Self.serve, .status, .call, .restart, .drain, .scale, .reload, .stop, .cache, .check, .version,
+        Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .check,
+        .version,
         .help,
     ]
 
@@ -91,6 +92,19 @@ extension CommandSyntax {
             .value("metadata", "JSON", "the request's metadata, such as {\"priority\":\"high\"}"),
             .value("timeout", "DURATION", "give up after, such as 500ms, 5s or 2m"),
             .flag("raw", "print the whole response as it came"), Self.socket,
+        ])
+
+    static let stream = CommandSyntax(
+        "stream",
+        "Call a method that answers in parts, and print its answer as it grows. Ctrl-C cancels the call.",
+        positionals: [
+            Positional(name: "METHOD", help: "such as rag.stream"),
+            Positional(name: "PARAMS", isRequired: false, help: "a JSON object or array, or - for stdin"),
+        ],
+        options: [
+            .value("metadata", "JSON", "the request's metadata, such as {\"priority\":\"high\"}"),
+            .value("timeout", "DURATION", "give up after, such as 500ms, 5s or 2m"),
+            .flag("raw", "print every message as it came, one a line"), Self.socket,
         ])
 
     static let restart = CommandSyntax(

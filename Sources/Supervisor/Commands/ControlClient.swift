@@ -20,6 +20,8 @@ struct ControlClient: ~Copyable {
     let server: Peer
     private let socket: FileDescriptor
     private var decoder: FrameDecoder
+    /// Messages that came behind the one that was waited for.
+    private var pending: [[UInt8]] = []
 
     /// Connects to the first place where something listens.
     ///
@@ -68,7 +70,7 @@ struct ControlClient: ~Copyable {
         self.decoder = FrameDecoder(framing: .lines, limits: limits)
     }
 
-    /// Sends one call and waits for its response.
+    /// Sends one call and waits for its response; parts of it that come before are not looked at.
     ///
     /// - Parameters:
     ///   - params: JSON text, sent as it is; empty: none.
@@ -76,6 +78,19 @@ struct ControlClient: ~Copyable {
     mutating func call(
         _ method: String, params: String = "", metadata: String = "", timeout: Nanoseconds?
     ) throws(CommandFailure) -> [UInt8] {
+        let deadline = timeout.map { Clock.now.advanced(by: $0) }
+        try self.start(method, params: params, metadata: metadata, deadline)
+        while true {
+            let message = try self.receive(deadline)
+            let isChunk = message.withUnsafeBytes { ParamsReader.value("method", in: $0) != nil }
+            if !isChunk { return message }
+        }
+    }
+
+    /// Sends one call, with the id 1.
+    func start(
+        _ method: String, params: String, metadata: String, _ deadline: Instant?
+    ) throws(CommandFailure) {
         var message = Array("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":".utf8)
         JSONText.append(string: method, to: &message)
         for (name, value) in [("params", params), ("metadata", metadata)] where !value.isEmpty {
@@ -84,9 +99,28 @@ struct ControlClient: ~Copyable {
             bytes.withUnsafeBytes { MessageWriter.appendOnOneLine($0, to: &message) }
         }
         message.append(contentsOf: "}\n".utf8)
-        let deadline = timeout.map { Clock.now.advanced(by: $0) }
         try self.send(message, deadline)
-        return try self.receive(deadline)
+    }
+
+    /// Cancels that call; its answer still comes.
+    func cancel(_ deadline: Instant?) throws(CommandFailure) {
+        let message = "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":1}}\n"
+        try self.send(Array(message.utf8), deadline)
+    }
+
+    /// The next message; nil: a signal came first.
+    mutating func receive(
+        _ deadline: Instant?, unlessInterrupted signals: borrowing SignalQueue
+    ) throws(CommandFailure) -> [UInt8]? {
+        while self.pending.isEmpty {
+            if signals.next() != nil { return nil }
+            guard self.socket.wait(orOn: signals.descriptor, for: self.left(deadline)) || deadline == nil
+            else {
+                throw self.noAnswer
+            }
+            try self.read()
+        }
+        return self.pending.removeFirst()
     }
 
     private func left(_ deadline: Instant?) -> Nanoseconds {
@@ -108,29 +142,34 @@ struct ControlClient: ~Copyable {
     }
 
     private mutating func receive(_ deadline: Instant?) throws(CommandFailure) -> [UInt8] {
+        while self.pending.isEmpty {
+            guard self.socket.wait(for: self.left(deadline)) || deadline == nil else { throw self.noAnswer }
+            try self.read()
+        }
+        return self.pending.removeFirst()
+    }
+
+    /// Takes in what is there.
+    private mutating func read() throws(CommandFailure) {
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
-        while true {
-            while !self.socket.wait(for: self.left(deadline)) {
-                guard deadline == nil else { throw self.noAnswer }
-            }
-            switch buffer.withUnsafeMutableBytes({ self.socket.read(into: $0) }) {
-            case .bytes(let count):
-                if let message = self.decode(buffer, count) { return message }
-            case .wouldBlock: continue
-            case .ended: throw .failed("\(self.path): the supervisor closed the connection without an answer")
-            case .failed(let error): throw .failed("\(self.path): \(error)")
-            }
+        switch buffer.withUnsafeMutableBytes({ self.socket.read(into: $0) }) {
+        case .bytes(let count): self.decode(buffer, count)
+        case .wouldBlock: return
+        case .ended: throw .failed("\(self.path): the supervisor closed the connection without an answer")
+        case .failed(let error): throw .failed("\(self.path): \(error)")
         }
     }
 
-    private mutating func decode(_ buffer: [UInt8], _ count: Int) -> [UInt8]? {
+    private mutating func decode(_ buffer: [UInt8], _ count: Int) {
         buffer.withUnsafeBytes { all in
             let bytes = UnsafeRawBufferPointer(rebasing: all[..<count])
             var offset = 0
-            switch self.decoder.next(in: bytes, from: &offset) {
-            case .input(let range)?: return Array(bytes[range])
-            case .assembled?: return self.decoder.assembled
-            case .oversize?, .unreadable?, nil: return nil
+            while let frame = self.decoder.next(in: bytes, from: &offset) {
+                switch frame {
+                case .input(let range): self.pending.append(Array(bytes[range]))
+                case .assembled: self.pending.append(self.decoder.assembled)
+                case .oversize, .unreadable: preconditionFailure("lines of any length")
+                }
             }
         }
     }

@@ -86,6 +86,18 @@ extension FileDescriptor {
         return retryingInterrupts { Glibc.poll(&poll, 1, milliseconds) } > 0
     }
 
+    /// Waits until it, or another one, can be read.
+    ///
+    /// - Returns: false when the time ran out.
+    func wait(orOn other: borrowing FileDescriptor, for timeout: Nanoseconds) -> Bool {
+        var polls = [
+            pollfd(fd: self.raw, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: other.raw, events: Int16(POLLIN), revents: 0),
+        ]
+        let milliseconds = Int32(clamping: max(0, timeout).millisecondsRoundedUp)
+        return retryingInterrupts { Glibc.poll(&polls, 2, milliseconds) } > 0
+    }
+
     /// Opens /dev/null in place of standard descriptors that are closed, so that no socket or pipe of ours gets
     /// a number below 3, where a worker's own three would be put over it.
     static func occupyStandardNumbers() {
