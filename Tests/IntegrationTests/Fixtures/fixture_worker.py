@@ -233,6 +233,28 @@ def stop_reading(call):
 stop_reading.until = 0
 
 
+def stream(call):
+    """Writes {chunks}, {ms} apart, {bytes} more in each, the last one {final}; {late} more behind the answer."""
+    count, pause = call.get("chunks", 1), call.get("ms", 0) / 1000
+    for index in range(count):
+        if call.cancelled.is_set() and arguments.cancel == "honour":
+            reply_error(call.number, -32800, "Request cancelled")
+            return NO_REPLY
+        write_chunk(call, index, call.get("final", False) and index == count - 1)
+        time.sleep(pause)
+    reply(call.number, call.params)
+    for index in range(call.get("late", 0)):
+        write_chunk(call, count + index, False)
+    return NO_REPLY
+
+
+def write_chunk(call, index, is_final):
+    data = {"nonce": call.get("nonce"), "n": index, "pad": "x" * call.get("bytes", 0)}
+    params = {"request_id": call.number, "sequence": index, "chunk_type": "partial_answer",
+              "data": data, "is_final": is_final}
+    write_line(json.dumps({"jsonrpc": "2.0", "method": "stream_chunk", "params": params}))
+
+
 def introspect(call):
     """What this process was born with."""
     status = open("/proc/self/status").read()
@@ -255,7 +277,7 @@ METHODS = {
     function.__name__: function
     for function in (
         echo, metadata, whoami, sleep, hang, crash, crash_once, raw, fail, big, chatter, noise, spill,
-        half_line, unreadable, twice, foreign, hold, close_output, stop_reading, introspect)
+        half_line, unreadable, twice, foreign, hold, close_output, stop_reading, stream, introspect)
 }
 
 

@@ -19,6 +19,8 @@ struct CallStorm {
         /// Seconds after which its caller gives it up, by a cancel or by hanging up.
         var cancelledAfter: Double?
         var hangsUpAfter: Double?
+        /// It is answered in chunks, and has a final one whatever ends it.
+        var isStream = false
     }
 
     private struct OpenCall {
@@ -28,6 +30,9 @@ struct CallStorm {
         var giveUpAt: Double?
         var hangsUp = false
         var isCancelled = false
+        var isStream = false
+        var chunks = 0
+        var hasFinalChunk = false
     }
 
     private struct Caller {
@@ -55,6 +60,12 @@ struct CallStorm {
         var latest = -Double.infinity
         /// Seconds that the storm itself did not look for answers, at most: what `latest` may owe to it.
         var longestPause = 0.0
+        var chunks = 0
+        var finalChunks = 0
+        /// Chunks in the wrong place: out of sequence, behind the final one, of another call, or of none (any more).
+        var misplacedChunks = 0
+        /// Streams that were answered without a final chunk.
+        var unfinishedStreams = 0
         var resultsByWorker: [String: Int] = [:]
         var answersByWorker: [String: Int] = [:]
 
@@ -127,6 +138,18 @@ struct CallStorm {
         }
     }
 
+    /// Makes so many calls, as fast as there is room, and waits for the answers.
+    mutating func run(calls: Int, patience: Double = 15, disturbance: (Double) throws -> Void) throws {
+        let start = self.watch.seconds
+        while self.account.sent < calls {
+            _ = try self.fill(atMost: calls - self.account.sent)
+            try self.collect(wait: 2)
+            try self.giveUp()
+            try disturbance(self.watch.seconds - start)
+        }
+        try self.drain(within: patience)
+    }
+
     /// Takes in what has come, and waits for nothing.
     mutating func pump() throws {
         try self.collect(wait: 0)
@@ -166,7 +189,7 @@ struct CallStorm {
         let giveUp = [plan.cancelledAfter, plan.hangsUpAfter].compactMap { $0 }.min()
         self.callers[index].open[nonce] = OpenCall(
             isEchoed: plan.isEchoed, sentAt: now, deadline: now + Double(plan.timeoutMilliseconds) / 1000,
-            giveUpAt: giveUp.map { now + $0 }, hangsUp: plan.hangsUpAfter != nil)
+            giveUpAt: giveUp.map { now + $0 }, hangsUp: plan.hangsUpAfter != nil, isStream: plan.isStream)
         self.account.sent += 1
         try self.callers[index].client.send(
             #"{"jsonrpc":"2.0","id":"\#(nonce)","method":"\#(plan.method)","params":{"nonce":"\#(nonce)"\#(plan.params)},"#
@@ -214,7 +237,21 @@ struct CallStorm {
         }
     }
 
+    private mutating func take(chunk: JSONValue, _ index: Int) {
+        self.account.chunks += 1
+        let nonce = chunk["request_id"]?.stringValue ?? ""
+        guard let call = self.callers[index].open[nonce], !call.hasFinalChunk,
+            chunk["sequence"] == .integer(call.chunks),
+            chunk["data"]?["nonce"]?.stringValue == nonce || chunk["data"]?["reason"] != nil
+        else { return self.account.misplacedChunks += 1 }
+        self.callers[index].open[nonce]?.chunks += 1
+        guard chunk["is_final"] == true else { return }
+        self.callers[index].open[nonce]?.hasFinalChunk = true
+        self.account.finalChunks += 1
+    }
+
     private mutating func take(_ answer: JSONValue, _ index: Int) {
+        if let chunk = answer["params"] { return self.take(chunk: chunk, index) }
         guard let nonce = answer["id"]?.stringValue, nonce.hasPrefix("\(index)-") else {
             self.account.foreign += 1
             return
@@ -225,6 +262,7 @@ struct CallStorm {
         }
         let now = self.watch.seconds
         self.account.answered += 1
+        if (call.isStream || call.chunks > 0) && !call.hasFinalChunk { self.account.unfinishedStreams += 1 }
         self.account.latest = max(self.account.latest, now - call.deadline)
         let worker =
             (answer["metadata"]?["worker_id"] ?? answer["error"]?["data"]?["worker_id"])?.stringValue ?? ""

@@ -61,6 +61,7 @@ final class Actions: Sendable {
             actions.state.withLock { $0.deafUntil = end }
             return .result("deaf")
         },
+        "stream": { $0.stream($1) },
         "introspect": { actions, _ in .result(Introspection.result(words: actions.options.words)) },
     ]
 
@@ -151,6 +152,33 @@ final class Actions: Sendable {
         guard call.waitForCancel(milliseconds: milliseconds) else { return .result(call.params) }
         Output.fail(call.number ?? .null, code: -32800, "Request cancelled")
         return .noReply
+    }
+
+    private func stream(_ call: Call) -> Outcome {
+        let count = call.whole("chunks", 1)
+        for index in 0..<count {
+            if call.waitForCancel(milliseconds: call.whole("ms")), self.options.cancel == "honour" {
+                Output.fail(call.number ?? .null, code: -32800, "Request cancelled")
+                return .noReply
+            }
+            Self.writeChunk(call, index, isFinal: call.params["final"] == true && index == count - 1)
+        }
+        self.reply(call, call.params)
+        for index in 0..<call.whole("late") { Self.writeChunk(call, count + index, isFinal: false) }
+        return .noReply
+    }
+
+    private static func writeChunk(_ call: Call, _ index: Int, isFinal: Bool) {
+        let data: JSONValue = [
+            "nonce": call.params["nonce"] ?? .null, "n": .integer(index),
+            "pad": .string(String(repeating: "x", count: call.whole("bytes"))),
+        ]
+        let params: JSONValue = [
+            "request_id": call.number ?? .null, "sequence": .integer(index), "chunk_type": "partial_answer",
+            "data": data, "is_final": .bool(isFinal),
+        ]
+        Output.writeLine(
+            (["jsonrpc": "2.0", "method": "stream_chunk", "params": params] as JSONValue).text)
     }
 
     private static func crash(_ call: Call) -> Never {
