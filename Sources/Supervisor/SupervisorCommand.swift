@@ -40,6 +40,7 @@ enum SupervisorCommand {
         case "reload": try ReloadCommand.run(arguments)
         case "stop": try StopCommand.run(arguments)
         case "cache": try CacheCommand.run(arguments)
+        case "config": try ConfigCommand.run(arguments)
         case "check": try CheckCommand.run(arguments)
         case "version": VersionCommand.run()
         case "help": try HelpCommand.run(arguments)

@@ -46,6 +46,16 @@ extension IntegrationTests {
             #expect(supervisor.records("operator.refused").first?["peer_uid"] == .integer(Self.nobody))
         }
 
+        @Test func mayCallButNotChangeTheConfiguration() throws {
+            let supervisor = try self.serve()
+            #expect(try self.ask(supervisor, "rag.execute", #"{"query":"q"}"#)["result"] == ["query": "q"])
+            for method in ["config.update", "config.reload"] {
+                let refused = try self.ask(supervisor, method)
+                #expect(refused.errorCode == -32001 && refused.errorReason == "operators_only")
+            }
+            #expect(try self.ask(supervisor, "config.validate")["result"] == ["valid": true, "errors": []])
+        }
+
         @Test func mayStopWhenNamedAsOperators() throws {
             let supervisor = try self.serve("operators: [\(Self.nobody)]")
             #expect(try self.ask(supervisor, "supervisor.stop")["error"] == nil)

@@ -242,8 +242,8 @@ private struct Inbox: SupervisorEffects {
     func inputBacklog(of worker: WorkerToken) -> Int { 0 }
     func stderrTail(of worker: WorkerToken) -> String { "" }
     func isLogged(_ level: LogLevel) -> Bool { false }
-    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> {
-        .success(Configuration())
+    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration> {
+        .success(ServeSettings(configuration: Configuration(), source: ConfigurationSource()))
     }
     mutating func usage(of worker: WorkerToken) -> ResourceUsage? { nil }
     mutating func setReading(_ isReading: Bool, from connection: ConnectionToken) {}

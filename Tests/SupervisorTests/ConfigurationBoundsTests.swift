@@ -82,7 +82,7 @@ import Testing
     static let poolKeys: [Key] = [
         Key("name", ["''", "'a b'", "'\(String(repeating: "x", count: 65))'"]),
         Key("command", ["[]", "'worker'"]), Key("prepare", ["'make'"]), Key("directory", ["''"]),
-        Key("env.A", ["1", "null"]), Key("env.WORKER_ID", ["'x'"]), Key("env.PROJECT_ROOT", ["'/'"]),
+        Key("env.A", ["1", "[]"]), Key("env.WORKER_ID", ["'x'"]), Key("env.PROJECT_ROOT", ["'/'"]),
         Key("project_root", ["''"]), Key("methods", ["[]", "'*'"]),
         .integer("min_workers", 1...1024), .integer("max_workers", 1...1024),
         .integer("max_concurrency", 1...65_536), .duration("start_timeout"),

@@ -28,7 +28,7 @@ import Testing
 
     @Test func readsNoFileUnlessTold() throws {
         let settings = try self.resolve(files: ["supervisor.json5": "{x: 1}"])
-        #expect(settings == ServeSettings(configuration: Configuration(), file: nil))
+        #expect(settings == ServeSettings(configuration: Configuration(), source: ConfigurationSource()))
         #expect(settings.configuration.pools[0].command == ["worker"])
         #expect(settings.configuration.pools[0].prepare == [])
     }
@@ -41,7 +41,7 @@ import Testing
         ]
         var environment = ["SUPERVISOR_CONFIG": "a"]
         var settings = try self.resolve(environment: environment, files: files)
-        #expect(settings.file == "a")
+        #expect(settings.source.file == "a")
         #expect(settings.configuration.socket == .init(path: "/file", mode: 0o660))
         #expect(settings.configuration.logging.level == .error)
         #expect(settings.configuration.cache.embeddingCacheSize == 1)
@@ -57,7 +57,7 @@ import Testing
         settings = try self.resolve(
             ["--socket", "/flag", "--log-level=debug", "--config", "b"], environment: environment,
             files: files)
-        #expect(settings.file == "b")
+        #expect(settings.source.file == "b")
         #expect(settings.configuration.socket.path == "/flag")
         #expect(settings.configuration.logging.level == .debug)
     }

@@ -175,7 +175,7 @@ import Testing
         ),
         (
             "{pools: [{env: {'A=B': 'x'}}]}",
-            "f:1:17: pools[0].env[\"A=B\"]: expected the name of an environment variable, found the string \"A=B\""
+            "f:1:17: pools[0].env[\"A=B\"]: expected the name of an environment variable, found a string"
         ),
         (
             "{pools: [{rlimits: {nofiles: 5}}]}",

@@ -31,6 +31,13 @@ import Testing
         #expect(configuration == Self.configuration(workers: [4, 2]))
     }
 
+    @Test func countsTheControlSocketAndItsLock() {
+        var configuration = Self.configuration(workers: [2])
+        configuration.controlSocket = .init(path: "/c")
+        _ = Self.fit(SystemBudget(descriptors: 64), &configuration)
+        #expect(configuration.limits.connections == 36 - 2)
+    }
+
     @Test(arguments: [
         // All workers (not only the least number), and one more of each pool while it exchanges them.
         ([2], 64, 36), ([2, 2], 64, 64 - 16 - 4 * 4 - 2 * 4), ([4], 1024, 1024 - 16 - 5 * 4),

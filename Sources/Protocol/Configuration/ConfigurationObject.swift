@@ -10,7 +10,14 @@
 ///
 /// All faults are collected, each with its path and its place in the file. A key that is absent or null
 /// leaves the variable as it is, which is how defaults are kept in one place: the variable's.
+///
+/// The same code also writes a configuration: in `describe` nothing is read, and what the variables hold is noted
+/// under their keys. So a key that can be read cannot be missing in what is shown.
 public struct ConfigurationObject {
+    /// Keys that are unknown, or stand twice, of which one object tells: enough to see what is wrong, and a
+    /// message of nothing else does not take the supervisor's time.
+    private static let faultsTold = 100
+
     /// Where this object stands, such as `pools[0]`; empty for the whole configuration.
     public let path: String
     public let location: SourceLocation?
@@ -18,25 +25,13 @@ public struct ConfigurationObject {
     /// Keys that were asked for, in that order.
     private var known: [String] = []
     public private(set) var errors: [ConfigurationError] = []
+    /// What the variables hold; nil while a configuration is read.
+    private var described: [JSONValue.Member]?
 
     private init(_ members: [JSON5Value.Member], path: String, location: SourceLocation?) {
         self.members = members
         self.path = path
         self.location = location
-    }
-
-    /// Reads a JSON5 text whose top is an object, and returns all that is wrong with it, in its order.
-    ///
-    /// - Parameter file: the text's name in the errors.
-    public static func read(
-        _ text: [UInt8], file: String, _ body: (inout ConfigurationObject) -> Void
-    ) -> [ConfigurationError] {
-        let document = JSON5Reader.read(text)
-        var errors = document.errors.map { ConfigurationError(path: "", $0.message, at: $0.location) }
-        // The keys of a broken text are not judged: some of them may be missing.
-        if errors.isEmpty, let tree = document.value { errors = self.read(tree, body) }
-        for index in errors.indices { errors[index].file = file }
-        return errors
     }
 
     /// Reads a tree whose top is an object, and returns all that is wrong with it, in the order of its text.
@@ -52,7 +47,7 @@ public struct ConfigurationObject {
         _ value: JSON5Value, path: String, _ body: (inout ConfigurationObject) -> Void
     ) -> [ConfigurationError] {
         guard case .object(let members) = value.content else {
-            let message = "expected an object, found \(value.kindDescription)"
+            let message = "expected an object, found \(value.kindDescription(at: path))"
             return [ConfigurationError(path: path, message, at: value.location)]
         }
         var object = ConfigurationObject(members, path: path, location: value.location)
@@ -65,7 +60,8 @@ public struct ConfigurationObject {
     /// The path of a member of this object.
     public func path(of key: String) -> String { Self.path(self.path, key) }
 
-    static func path(_ parent: String, _ key: String) -> String {
+    /// The path of a member of an object that stands at `parent`.
+    public static func path(_ parent: String, _ key: String) -> String {
         guard Self.isPlain(key) else { return "\(parent)[\"\(Excerpt.escaped(key))\"]" }
         return parent.isEmpty ? key : "\(parent).\(key)"
     }
@@ -96,6 +92,7 @@ extension ConfigurationObject {
     public mutating func read<Value>(
         _ key: String, into target: inout Value, _ type: ConfigurationType<Value>
     ) -> Bool {
+        self.note(key, type.encode(target))
         guard let decoded = self.decode(key, type) else { return false }
         target = decoded
         return true
@@ -106,6 +103,7 @@ extension ConfigurationObject {
     public mutating func read<Value>(
         _ key: String, into target: inout Value?, _ type: ConfigurationType<Value>
     ) -> Bool {
+        self.note(key, target.map(type.encode) ?? .null)
         guard let decoded = self.decode(key, type) else { return false }
         target = decoded
         return true
@@ -121,6 +119,7 @@ extension ConfigurationObject {
     public mutating func readOrOff<Value>(
         _ key: String, into target: inout Value?, _ type: ConfigurationType<Value>
     ) {
+        self.note(key, target.map(type.encode) ?? "off")
         guard let value = self.value(key) else { return }
         if case .string("off") = value.content {
             target = nil
@@ -130,25 +129,64 @@ extension ConfigurationObject {
     }
 
     /// Reads an object inside this one, when it is there.
-    public mutating func object(_ key: String, _ body: (inout ConfigurationObject) -> Void) {
+    ///
+    /// - Parameter isDescribed: false: the variables hold what it means when it is not there.
+    public mutating func object(
+        _ key: String, isDescribed: Bool = true, _ body: (inout ConfigurationObject) -> Void
+    ) {
+        if self.isDescribing { self.note(key, isDescribed ? Self.describe(body) : .null) }
         guard let value = self.value(key) else { return }
         self.errors += Self.read(value, path: self.path(of: key), body)
     }
 
-    /// Reads an array of objects, when it is there; `body` is called for each.
+    /// Reads an array of objects, when it is there; `body` is called for each of the first `limit`.
     ///
     /// - Returns: the number of elements; nil when the key is absent or wrong.
     @discardableResult
-    public mutating func objects(_ key: String, _ body: (inout ConfigurationObject) -> Void) -> Int? {
+    public mutating func objects(
+        _ key: String, limit: Int = .max, _ body: (inout ConfigurationObject) -> Void
+    ) -> Int? {
         guard let value = self.value(key) else { return nil }
         guard case .array(let elements) = value.content else {
-            self.report(key, "expected an array, found \(value.kindDescription)")
+            self.report(key, "expected an array, found \(value.kindDescription(at: self.path(of: key)))")
             return nil
         }
-        for (index, element) in elements.enumerated() {
+        for (index, element) in elements.prefix(limit).enumerated() {
             self.errors += Self.read(element, path: "\(self.path(of: key))[\(index)]", body)
         }
         return elements.count
+    }
+}
+
+// MARK: - Describing
+
+extension ConfigurationObject {
+    /// What the variables that `body` reads into hold, as a document that reads back as the same.
+    public static func describe(_ body: (inout ConfigurationObject) -> Void) -> JSONValue {
+        var object = ConfigurationObject([], path: "", location: nil)
+        object.described = []
+        body(&object)
+        return .object(object.described ?? [])
+    }
+
+    /// Whether nothing is read, but written down.
+    public var isDescribing: Bool { self.described != nil }
+
+    /// Writes down an array of objects, where it is not read.
+    public mutating func describe<Element>(
+        _ key: String, _ elements: [Element],
+        _ body: (inout ConfigurationObject, inout Element) -> Void
+    ) {
+        let objects = elements.map { element in
+            var element = element
+            return Self.describe { body(&$0, &element) }
+        }
+        self.note(key, .array(objects))
+    }
+
+    private mutating func note(_ key: String, _ value: @autoclosure () -> JSONValue) {
+        guard self.isDescribing else { return }
+        self.described?.append(JSONValue.Member(key, value()))
     }
 }
 
@@ -157,28 +195,45 @@ extension ConfigurationObject {
 extension ConfigurationObject {
     /// Records a fault of a key's value, or of this object where the key is absent.
     public mutating func report(_ key: String, _ message: String, suggestion: String? = nil) {
-        let location = self.members.last { $0.name == key }?.value.location ?? self.location
+        let member = self.members.last { $0.name == key }
+        let location = member == nil ? self.location : member?.value.location
         self.errors.append(
             ConfigurationError(path: self.path(of: key), message, suggestion: suggestion, at: location))
     }
 
     private mutating func reportDoubledKeys() {
-        var seen: Set<String> = []
-        for member in self.members where !seen.insert(member.name).inserted {
-            let first = self.members.first { $0.name == member.name }?.location
-            let place = first.map { " (first in line \($0.line))" } ?? ""
+        var first: [String: SourceLocation?] = [:]
+        var doubled: [JSON5Value.Member] = []
+        for member in self.members {
+            if first[member.name] == nil {
+                first[member.name] = .some(member.location)
+            } else {
+                doubled.append(member)
+            }
+        }
+        for member in doubled.prefix(Self.faultsTold) {
+            let place = (first[member.name] ?? nil).map { " (first in line \($0.line))" } ?? ""
             self.errors.append(
                 ConfigurationError(
                     path: self.path(of: member.name), "the key stands twice\(place)", at: member.location))
         }
+        self.reportRest(doubled.count - Self.faultsTold, "keys stand twice")
     }
 
     private mutating func reportUnknownKeys() {
-        for member in self.members where !self.known.contains(member.name) {
+        let unknown = self.members.filter { !self.known.contains($0.name) }
+        for member in unknown.prefix(Self.faultsTold) {
             self.errors.append(
                 ConfigurationError(
                     path: self.path(of: member.name), "unknown key",
                     suggestion: NearestName.find(member.name, in: self.known), at: member.location))
         }
+        self.reportRest(unknown.count - Self.faultsTold, "keys are unknown")
+    }
+
+    private mutating func reportRest(_ count: Int, _ fault: String) {
+        guard count > 0 else { return }
+        self.errors.append(
+            ConfigurationError(path: self.path, "\(count) more \(fault)", at: self.location))
     }
 }

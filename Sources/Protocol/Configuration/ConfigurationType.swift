@@ -2,11 +2,15 @@
 public struct ConfigurationType<Value> {
     /// Reads a value at a path; nil, and a fault recorded, when it is wrong.
     public let decode: (JSON5Value, _ path: String, _ errors: inout [ConfigurationError]) -> Value?
+    /// Writes a value so that it reads back as the same.
+    public let encode: (Value) -> JSONValue
 
     public init(
+        encode: @escaping (Value) -> JSONValue,
         _ decode: @escaping (JSON5Value, _ path: String, _ errors: inout [ConfigurationError]) -> Value?
     ) {
         self.decode = decode
+        self.encode = encode
     }
 
     /// A type whose values are wrong or right as a whole.
@@ -16,13 +20,14 @@ public struct ConfigurationType<Value> {
     ///   - suggest: what was probably meant by a wrong value.
     public init(
         _ expectation: String, suggest: @escaping (JSON5Value) -> String? = { _ in nil },
-        _ decode: @escaping (JSON5Value) -> Value?
+        encode: @escaping (Value) -> JSONValue, _ decode: @escaping (JSON5Value) -> Value?
     ) {
+        self.encode = encode
         self.decode = { value, path, errors in
             if let decoded = decode(value) { return decoded }
             errors.append(
                 ConfigurationError(
-                    path: path, "expected \(expectation), found \(value.kindDescription)",
+                    path: path, "expected \(expectation), found \(value.kindDescription(at: path))",
                     suggestion: suggest(value), at: value.location))
             return nil
         }
@@ -33,7 +38,7 @@ public struct ConfigurationType<Value> {
 
 extension ConfigurationType where Value == Bool {
     public static var bool: Self {
-        Self("true or false") {
+        Self("true or false", encode: { .bool($0) }) {
             guard case .bool(let value) = $0.content else { return nil }
             return value
         }
@@ -43,7 +48,9 @@ extension ConfigurationType where Value == Bool {
 extension ConfigurationType where Value: FixedWidthInteger {
     /// A whole number, however it is written (`5`, `0x5`, `5.0`).
     public static func integer(_ range: ClosedRange<Value>) -> Self {
-        Self("a whole number from \(range.lowerBound) to \(range.upperBound)") {
+        Self(
+            "a whole number from \(range.lowerBound) to \(range.upperBound)", encode: { .integer($0) }
+        ) {
             $0.integer.flatMap { Value(exactly: $0) }.flatMap { range.contains($0) ? $0 : nil }
         }
     }
@@ -51,7 +58,10 @@ extension ConfigurationType where Value: FixedWidthInteger {
 
 extension ConfigurationType where Value == Double {
     public static func number(_ range: ClosedRange<Double>) -> Self {
-        Self("a number from \(range.lowerBound.shortText) to \(range.upperBound.shortText)") {
+        Self(
+            "a number from \(range.lowerBound.shortText) to \(range.upperBound.shortText)",
+            encode: { .double($0) }
+        ) {
             let number: Double? =
                 switch $0.content {
                 case .integer(let value): Double(value)
@@ -74,7 +84,7 @@ extension ConfigurationType where Value == String {
     public static func text(
         where expectation: String, _ isAllowed: @escaping (String) -> Bool
     ) -> Self {
-        Self(expectation) {
+        Self(expectation, encode: { .string($0) }) {
             guard case .string(let value) = $0.content, !value.utf8.contains(0), isAllowed(value) else {
                 return nil
             }
@@ -94,6 +104,7 @@ extension ConfigurationType where Value: RawRepresentable<String> & CaseIterable
                 guard case .string(let word) = $0.content else { return nil }
                 return NearestName.find(word, in: words)
             },
+            encode: { .string($0.rawValue) },
             {
                 guard case .string(let word) = $0.content else { return nil }
                 return Value(rawValue: word) ?? synonyms[word]
@@ -107,7 +118,10 @@ extension ConfigurationType where Value == Int64 {
         -> Self
     {
         let bounds = "\(DurationText.text(range.lowerBound)) to \(DurationText.text(range.upperBound))"
-        return Self("a duration such as \"250ms\", \"5s\", \"10m\" or \"24h\", from \(bounds)") {
+        return Self(
+            "a duration such as \"250ms\", \"5s\", \"10m\" or \"24h\", from \(bounds)",
+            encode: { .string(DurationText.text($0)) }
+        ) {
             let duration: Int64?
             switch $0.content {
             case .string(let text): duration = DurationText.nanoseconds(text)
@@ -127,6 +141,8 @@ extension ConfigurationType where Value == Int64 {
                 guard case .string(let text) = $0.content else { return nil }
                 return ByteCountText.nearest(text).map { "\"\($0)\"" }
             },
+            // A text without a unit would not be read.
+            encode: { $0 % 1024 == 0 && $0 != 0 ? .string(ByteCountText.text($0)) : .integer($0) },
             {
                 let count: Int64?
                 switch $0.content {
@@ -144,10 +160,10 @@ extension ConfigurationType {
     public static func list<Element>(
         of element: ConfigurationType<Element>, atLeast minimum: Int = 0
     ) -> Self where Value == [Element] {
-        Self { value, path, errors in
+        Self(encode: { .array($0.map(element.encode)) }) { value, path, errors in
             guard case .array(let elements) = value.content, elements.count >= minimum else {
                 let expectation = minimum == 0 ? "an array" : "an array that is not empty"
-                let found = value.content == .array([]) ? "an empty one" : value.kindDescription
+                let found = value.content == .array([]) ? "an empty one" : value.kindDescription(at: path)
                 errors.append(
                     ConfigurationError(
                         path: path, "expected \(expectation), found \(found)", at: value.location))
@@ -158,20 +174,25 @@ extension ConfigurationType {
         }
     }
 
-    /// An object whose keys are names of the operator's choice.
+    /// An object whose keys are names of the operator's choice; one that is null is not there.
     public static func dictionary<Element>(
         of element: ConfigurationType<Element>, keys: ConfigurationType<String> = .text
     ) -> Self where Value == [String: Element] {
-        Self { value, path, errors in
+        let encode = { (values: [String: Element]) -> JSONValue in
+            .object(
+                values.sorted { $0.key < $1.key }.map { JSONValue.Member($0.key, element.encode($0.value)) })
+        }
+        return Self(encode: encode) { value, path, errors in
             guard case .object(let members) = value.content else {
                 errors.append(
                     ConfigurationError(
-                        path: path, "expected an object, found \(value.kindDescription)", at: value.location))
+                        path: path, "expected an object, found \(value.kindDescription(at: path))",
+                        at: value.location))
                 return nil
             }
             let known = errors.count
             var decoded: [String: Element] = [:]
-            for member in members {
+            for member in members where member.value.content != .null {
                 let memberPath = ConfigurationObject.path(path, member.name)
                 let name = JSON5Value(.string(member.name), at: member.location)
                 guard keys.decode(name, memberPath, &errors) != nil,

@@ -30,6 +30,12 @@ public struct JSON5Value: Equatable, Sendable {
         /// Where the name begins.
         public var location: SourceLocation?
         public var value: JSON5Value
+
+        public init(name: String, location: SourceLocation? = nil, value: JSON5Value) {
+            self.name = name
+            self.location = location
+            self.value = value
+        }
     }
 
     public var content: Content
@@ -58,6 +64,30 @@ public struct JSON5Value: Equatable, Sendable {
         self.init(content)
     }
 
+    fileprivate var plain: JSONValue {
+        switch self.content {
+        case .null: .null
+        case .bool(let value): .bool(value)
+        case .integer(let value): .integer(value)
+        case .double(let value): .double(value)
+        case .string(let value): .string(value)
+        case .array(let elements): .array(elements.map(\.plain))
+        case .object(let members): .object(members.map { JSONValue.Member($0.name, $0.value.plain) })
+        }
+    }
+
+    /// What kind of value it is, in words for an error message; a secret is not quoted.
+    ///
+    /// - Parameter path: where in a configuration it stands.
+    public func kindDescription(at path: String) -> String {
+        guard ConfigurationSecrets.hides(path: path) else { return self.kindDescription }
+        return switch self.content {
+        case .integer, .double: "a number"
+        case .string: "a string"
+        case .null, .bool, .array, .object: self.kindDescription
+        }
+    }
+
     /// What kind of value it is, in words for an error message.
     public var kindDescription: String {
         switch self.content {
@@ -78,4 +108,9 @@ public struct JSON5Error: Error, Equatable, Sendable, CustomStringConvertible {
     public var message: String
 
     public var description: String { "\(self.location.line):\(self.location.column): \(self.message)" }
+}
+
+extension JSONValue {
+    /// The document without its places; infinities and NaN, which JSON does not know, are written as null.
+    public init(_ value: JSON5Value) { self = value.plain }
 }

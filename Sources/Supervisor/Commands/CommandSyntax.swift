@@ -55,7 +55,7 @@ struct CommandSyntax: Sendable {
 
 extension CommandSyntax {
     static let all = [
-        Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .check,
+        Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config, .check,
         .version,
         .help,
     ]
@@ -152,6 +152,14 @@ extension CommandSyntax {
         ],
         options: [
             .flag("json", "print the figures, or the result of cache.clear, as they are"), Self.socket,
+        ])
+
+    static let config = CommandSyntax(
+        "config", "Show the configuration that serve would run with, or say all that is wrong with it.",
+        positionals: [
+            Positional(name: "ACTION", help: "show or validate"),
+            Positional(
+                name: "FILE", isRequired: false, help: "in place of $SUPERVISOR_CONFIG; without both no file"),
         ])
 
     static let check = CommandSyntax(

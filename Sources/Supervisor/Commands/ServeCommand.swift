@@ -5,37 +5,32 @@ import Protocol
 enum ServeCommand {
     static func run(_ arguments: ParsedArguments) throws(CommandFailure) {
         let environment = ProcessEnvironment.current
-        var configuration = try self.configuration(arguments, environment)
+        var settings = try self.settings(arguments, environment)
         SignalQueue.ignoreFailingWrites()
         SignalQueue.keepExitStatuses()
         FileDescriptor.occupyStandardNumbers()
         let (budget, originalLimits) = self.raiseLimits()
-        let warnings = try self.fit(&configuration, budget)
+        let warnings = try self.fit(&settings.configuration, budget)
+        let configuration = settings.configuration
         let cookie = ProcessLimits.randomCookie()
         do {
             // Before anything else is open, and while there is one thread.
             let guardian = try Guardian(cookie: cookie)
             let path = try configuration.socket.path ?? SocketPath.forListening(environment: environment)
             let listener = try UnixListener.open(configuration.socket, path: path)
+            let control = try self.openControlSocket(configuration)
             let log = try LogWriter(configuration.logging, environment: environment)
             for warning in warnings { log.write(warning) }
-            if !configuration.keysWithoutEffect.isEmpty {
-                let keys = configuration.keysWithoutEffect.joined(separator: ", ")
-                log.write(
-                    LogRecord(
-                        level: .warning, event: "config.without_effect",
-                        fields: [("keys", .string(keys))]))
-            }
             let spawner = ProcessSpawner(originalLimits: originalLimits)
             let launcher = WorkerLauncher(
                 environment: environment, cookie: cookie, spawner: spawner)
-            let reader = { () -> Result<Configuration, InvalidConfiguration> in
+            let reader = { () -> Result<ServeSettings, InvalidConfiguration> in
                 Result { () throws(InvalidConfiguration) in
-                    try ServeSettings.resolve(arguments, environment: environment).configuration
+                    try ServeSettings.resolve(arguments, environment: environment)
                 }
             }
             try self.serve(
-                configuration, listener, log, launcher, guardian, reader,
+                settings, listener, control, log, launcher, guardian, reader,
                 workerLimit: budget.workerLimit(configuration))
         } catch let refusal as UnixListener.Refusal {
             throw .usage(refusal.description)
@@ -44,11 +39,19 @@ enum ServeCommand {
         }
     }
 
-    private static func configuration(
+    /// nil: operators use the same socket as everybody.
+    private static func openControlSocket(
+        _ configuration: Configuration
+    ) throws(UnixListener.Refusal) -> UnixListener? {
+        guard let settings = configuration.controlSocket, let path = settings.path else { return nil }
+        return try UnixListener.open(settings, path: path)
+    }
+
+    private static func settings(
         _ arguments: ParsedArguments, _ environment: [String: String]
-    ) throws(CommandFailure) -> Configuration {
+    ) throws(CommandFailure) -> ServeSettings {
         do throws(InvalidConfiguration) {
-            return try ServeSettings.resolve(arguments, environment: environment).configuration
+            return try ServeSettings.resolve(arguments, environment: environment)
         } catch {
             throw .usage("the configuration is refused\n\(error)")
         }
@@ -76,13 +79,18 @@ enum ServeCommand {
     }
 
     private static func serve(
-        _ configuration: Configuration, _ listener: consuming UnixListener, _ log: LogWriter,
-        _ launcher: WorkerLauncher, _ guardian: Guardian,
-        _ reader: @escaping () -> Result<Configuration, InvalidConfiguration>, workerLimit: Int
+        _ settings: ServeSettings, _ listener: consuming UnixListener,
+        _ control: consuming UnixListener?, _ log: LogWriter, _ launcher: WorkerLauncher,
+        _ guardian: Guardian, _ reader: @escaping () -> Result<ServeSettings, InvalidConfiguration>,
+        workerLimit: Int
     ) throws(SystemError) {
+        let configuration = settings.configuration
         let signals = try SignalQueue([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD])
         let loop = try EventLoop<Source>()
         let pid = getpid()
+        let path = listener.path
+        var listeners = [try OpenListener(listener, .main, in: loop)]
+        if let control = consume control { listeners.append(try OpenListener(control, .control, in: loop)) }
         let embeddings = configuration.cache.embeddingCacheFile.flatMap { EmbeddingStorage($0, log) }
         var effects = ShellEffects(
             loop: loop, log: log, launcher: launcher, limits: configuration.limits.messages,
@@ -90,21 +98,21 @@ enum ServeCommand {
         effects.log(
             .info, "supervisor.listening",
             [
-                "socket": .string(listener.path), "pid": .integer(pid),
+                "socket": .string(path), "pid": .integer(pid),
                 "version": .string(ProductVersion.text),
                 "pools": .integer(configuration.pools.count),
                 "workers": .integer(configuration.pools.reduce(0) { $0 + $1.minWorkers }),
                 "strategy": .string(configuration.loadBalancer.strategy.rawValue),
             ])
         var core = SupervisorCore(
-            configuration,
+            configuration, source: settings.source,
             identity: .init(
-                pid: pid, uid: getuid(), socketPath: listener.path, workerLimit: workerLimit,
+                pid: pid, uid: getuid(), socketPath: path, workerLimit: workerLimit,
                 connectionLimit: configuration.limits.connections),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
         embeddings?.load(into: &core)
         let server = try Server(
-            core: core, effects: effects, loop: loop, listener: listener, signals: signals,
+            core: core, effects: effects, loop: loop, listeners: listeners, signals: signals,
             cookie: launcher.cookie)
         server.run()
     }

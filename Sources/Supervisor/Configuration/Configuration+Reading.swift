@@ -12,8 +12,8 @@ extension Configuration {
     /// Takes all keys out of the top of a configuration; what it does not name keeps its value.
     mutating func read(_ root: inout ConfigurationObject) {
         root.object("socket") { self.socket.read(&$0, pathIsRequired: false) }
-        root.object("control_socket") { object in
-            var socket = Socket()
+        root.object("control_socket", isDescribed: self.controlSocket != nil) { object in
+            var socket = self.controlSocket ?? Socket()
             socket.read(&object, pathIsRequired: true)
             if let path = socket.path, path == self.socket.path {
                 object.report("path", "expected another path than that of socket")
@@ -38,9 +38,10 @@ extension Configuration {
     }
 
     private mutating func readPools(_ root: inout ConfigurationObject) {
+        guard !root.isDescribing else { return root.describe("pools", self.pools) { $1.read(&$0) } }
         guard root.value("pools") != nil else { return }
         var pools: [Pool] = []
-        let count = root.objects("pools") { object in
+        let count = root.objects("pools", limit: Self.poolCount) { object in
             var pool = Pool(name: "default")
             pool.read(&object)
             if pools.contains(where: { $0.name == pool.name }) {
@@ -94,7 +95,7 @@ extension Configuration.Pool {
         object.read("start_timeout", into: &self.startTimeout, .duration())
         object.readOrOff("max_memory", into: &self.maxMemory, .bytes(1 << 20...ByteCountText.largest))
         object.object("rlimits") { limits in
-            self.resourceLimits = Kind.allCases.compactMap { Self.readLimit($0, &limits) }
+            self.resourceLimits = Kind.allCases.compactMap { self.readLimit($0, &limits) }
         }
     }
 
@@ -115,10 +116,10 @@ extension Configuration.Pool {
         }
     }
 
-    private static func readLimit(
+    private func readLimit(
         _ kind: Kind, _ limits: inout ConfigurationObject
     ) -> Configuration.ResourceLimit? {
-        var value: Int64?
+        var value = self.resourceLimits.first { $0.kind == kind }.map { Int64(clamping: $0.value) }
         switch kind {
         case .addressSpace, .core, .data, .fsize, .stack: limits.read(kind.rawValue, into: &value, .bytes())
         case .cpu, .nofile, .nproc: limits.read(kind.rawValue, into: &value, .integer(1...1 << 30))
@@ -269,7 +270,7 @@ extension ConfigurationType where Value == Nanoseconds {
     /// A timeout that `timeouts.max` does not cut.
     static func timeout(atMost maximum: Nanoseconds) -> Self {
         let duration = Self.duration()
-        return Self { value, path, errors in
+        return Self(encode: duration.encode) { value, path, errors in
             guard let timeout = duration.decode(value, path, &errors) else { return nil }
             guard timeout <= maximum else {
                 let expectation = "expected at most timeouts.max, which is \(DurationText.text(maximum))"
@@ -295,7 +296,7 @@ extension ConfigurationType where Value == [String] {
     /// A program and its arguments; the program's name is not empty.
     static func command(atLeast minimum: Int) -> Self {
         let arguments = ConfigurationType<[String]>.list(of: .textOrEmpty, atLeast: minimum)
-        return Self { value, path, errors in
+        return Self(encode: arguments.encode) { value, path, errors in
             guard let command = arguments.decode(value, path, &errors) else { return nil }
             guard command.first != "" else {
                 errors.append(
@@ -325,6 +326,7 @@ extension ConfigurationType where Value == String {
                 guard case .string(let name) = $0.content else { return nil }
                 return NearestName.find(name, in: names)
             },
+            encode: { .string($0) },
             {
                 guard case .string(let name) = $0.content, names.contains(name) else { return nil }
                 return name
@@ -339,7 +341,7 @@ extension ConfigurationType where Value == String {
     /// One that a pool may set for its workers: the supervisor's own would win without a word.
     static var workerVariable: Self {
         let own = ["WORKER_ID", "WORKER_POOL", "PROJECT_ROOT", "SUPERVISOR_INSTANCE"]
-        return Self { value, path, errors in
+        return Self(encode: { .string($0) }) { value, path, errors in
             guard let name = Self.variableName.decode(value, path, &errors) else { return nil }
             guard !own.contains(name) else {
                 let expectation = "expected a variable that the supervisor does not set itself"
@@ -358,7 +360,7 @@ extension ConfigurationType where Value == String {
 
     /// Not quoted when it is wrong: it may be a secret.
     static var variableValue: Self {
-        Self { value, path, errors in
+        Self(encode: { .string($0) }) { value, path, errors in
             if case .string(let text) = value.content, !text.utf8.contains(0) { return text }
             errors.append(ConfigurationError(path: path, "expected a string without NUL", at: value.location))
             return nil
@@ -366,7 +368,7 @@ extension ConfigurationType where Value == String {
     }
 
     static var nameOrNumber: Self {
-        Self("a name or a number") {
+        Self("a name or a number", encode: { .string($0) }) {
             switch $0.content {
             case .string(let name) where !name.isEmpty && !name.utf8.contains(0): name
             case .integer(let number) where (0..<Int64(UInt32.max)).contains(number): String(number)
@@ -379,7 +381,10 @@ extension ConfigurationType where Value == String {
 extension ConfigurationType where Value == UInt32 {
     /// Permission bits in octal, as a string: the number 600 would be read as decimal.
     static var fileMode: Self {
-        Self("permission bits in octal, such as \"0660\"") {
+        Self(
+            "permission bits in octal, such as \"0660\"",
+            encode: { .string(String(String(0o10000 | $0, radix: 8).dropFirst())) }
+        ) {
             guard case .string(let text) = $0.content, (3...4).contains(text.utf8.count),
                 text.utf8.allSatisfy({ (0x30...0x37).contains($0) }), let mode = UInt32(text, radix: 8)
             else { return nil }

@@ -27,14 +27,26 @@ enum ConfigurationLoader {
     static func load(
         _ path: String, _ readFile: FileReader = readFile
     ) -> (configuration: Configuration, errors: [ConfigurationError]) {
-        var configuration = Configuration()
+        let (document, faults) = self.document(of: path, readFile)
+        guard let document else { return (Configuration(), faults) }
+        var source = ConfigurationSource(file: path)
+        source.document = document
+        return source.judge()
+    }
+
+    /// Reads the document of a file; nil, and why, when it is none. Its keys are not judged.
+    static func document(
+        of path: String, _ readFile: FileReader = readFile
+    ) -> (document: JSON5Value?, errors: [ConfigurationError]) {
         switch readFile(path) {
         case .success(let contents):
-            let errors = ConfigurationObject.read(contents, file: path) { configuration.read(&$0) }
-            return (configuration, errors)
+            let read = JSON5Reader.read(contents)
+            let errors = read.errors.map {
+                ConfigurationError(path: "", $0.message, at: $0.location, file: path)
+            }
+            return (errors.isEmpty ? read.value : nil, errors)
         case .failure(let fault):
-            let error = ConfigurationError(path: "", "cannot be read: \(fault.message)", file: path)
-            return (configuration, [error])
+            return (nil, [ConfigurationError(path: "", "cannot be read: \(fault.message)", file: path)])
         }
     }
 

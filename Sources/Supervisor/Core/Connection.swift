@@ -2,7 +2,9 @@
 struct Connection {
     /// The peer's user, by SO_PEERCRED.
     let peer: Peer
-    let isOperator: Bool
+    let isOnControlSocket: Bool
+    /// Whether its peer may call operators' methods here; decided anew with every configuration.
+    var isOperator = false
     /// The client has half-closed: it is answered what it asked, then the connection is closed.
     var isInputEnded = false
     /// Reading is paused until output or memory is given back.
@@ -19,6 +21,11 @@ struct Connection {
     var batchBytes = 0
     /// What was passed on of streams and may wait to be sent.
     var chunks = ChunkBacklog()
+
+    init(peer: Peer, isOnControlSocket: Bool) {
+        self.peer = peer
+        self.isOnControlSocket = isOnControlSocket
+    }
 }
 
 /// Who is at the other end of a Unix socket.

@@ -9,6 +9,8 @@ struct Broadcast {
         case destroy(String)
         /// A pipeline that was there before the worker.
         case replay(String)
+        /// What the operator is told of an update that was taken.
+        case configurationChanged(JSONValue)
     }
 
     /// What became of the message at one worker.
@@ -148,6 +150,9 @@ extension SupervisorCore {
         let outcome: Result<JSONValue, RPCError>
         switch ended.purpose {
         case .clearCache(let counts): outcome = .success(Self.cleared(counts, ended.replies))
+        case .configurationChanged(let changes):
+            let members = (changes.objectValue ?? []) + Self.shortfalls(ended.replies)
+            outcome = .success(.object(members))
         case .initialize(let id): outcome = self.concludeInitialization(of: id, ended.replies, &effects)
         case .destroy: outcome = .success(.null)
         case .replay(let id):
@@ -193,25 +198,33 @@ extension SupervisorCore {
         _ replies: [(worker: WorkerToken, workerID: String, reply: Broadcast.Reply)]
     ) -> JSONValue {
         var totals = counts
+        for (_, _, reply) in replies {
+            guard case .result(let result) = reply else { continue }
+            for index in totals.indices {
+                let count = result["cleared"]?[totals[index].type.rawValue]?.integerValue ?? 0
+                totals[index].count += Int(clamping: max(0, min(count, 1 << 40)))
+            }
+        }
+        let cleared = JSONValue.object(totals.map { .init($0.type.rawValue, .integer($0.count)) })
+        return .object([.init("cleared", cleared)] + Self.shortfalls(replies))
+    }
+
+    /// Which workers did not do it: those without an answer in time, and those that answered with an error.
+    static func shortfalls(
+        _ replies: [(worker: WorkerToken, workerID: String, reply: Broadcast.Reply)]
+    ) -> [JSONValue.Member] {
         var unanswered: [JSONValue] = []
         var failed: [JSONValue] = []
         for (_, workerID, reply) in replies {
             switch reply {
-            case .result(let result):
-                for index in totals.indices {
-                    let count = result["cleared"]?[totals[index].type.rawValue]?.integerValue ?? 0
-                    totals[index].count += Int(clamping: max(0, min(count, 1 << 40)))
-                }
-            case .notKnown: break
+            case .result, .notKnown: break
             case .error(let error): failed.append(["worker_id": .string(workerID), "error": error])
             case .none: unanswered.append(.string(workerID))
             }
         }
-        var members: [JSONValue.Member] = [
-            .init("cleared", .object(totals.map { .init($0.type.rawValue, .integer($0.count)) }))
-        ]
+        var members: [JSONValue.Member] = []
         if !unanswered.isEmpty { members.append(.init("unanswered", .array(unanswered))) }
         if !failed.isEmpty { members.append(.init("failed", .array(failed))) }
-        return .object(members)
+        return members
     }
 }

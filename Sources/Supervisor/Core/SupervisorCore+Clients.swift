@@ -9,12 +9,24 @@ extension SupervisorCore {
 
     /// A client connected.
     ///
+    /// - Parameter isOnControlSocket: it came by the socket that is for operators.
     /// - Returns: nil when there are too many: it shall get `tooManyConnections` and be closed.
-    mutating func connectionOpened(_ peer: Peer) -> ConnectionToken? {
+    mutating func connectionOpened(_ peer: Peer, isOnControlSocket: Bool = false) -> ConnectionToken? {
         guard self.connections.count < self.limits.connections else { return nil }
-        let isOperator =
-            peer.uid == 0 || peer.uid == self.identity.uid || self.configuration.operators.contains(peer.uid)
-        return self.connections.insert(Connection(peer: peer, isOperator: isOperator))
+        var connection = Connection(peer: peer, isOnControlSocket: isOnControlSocket)
+        connection.isOperator = self.isOperator(connection)
+        return self.connections.insert(connection)
+    }
+
+    /// With a control socket set, nobody is an operator on the other one: who relays for others there relays no
+    /// operators' methods, whoever he is.
+    func isOperator(_ connection: Connection) -> Bool {
+        (self.configuration.controlSocket == nil || connection.isOnControlSocket)
+            && self.mayOperate(connection.peer)
+    }
+
+    func mayOperate(_ peer: Peer) -> Bool {
+        peer.uid == 0 || peer.uid == self.identity.uid || self.configuration.operators.contains(peer.uid)
     }
 
     /// The line for a connection over the limit.
@@ -307,7 +319,9 @@ extension SupervisorCore {
             self.answer(incoming, result: self.pipelineList, &effects)
         case .metrics:
             self.answerMetrics(incoming, metadata, &effects)
-        case .restart, .reload, .drain, .scale, .stop, .clearCache, .initializePipeline, .destroyPipeline:
+        case .validateConfiguration: self.validateConfiguration(incoming, &effects)
+        case .restart, .reload, .drain, .scale, .stop, .clearCache, .initializePipeline, .destroyPipeline,
+            .updateConfiguration, .reloadConfiguration:
             self.answerOperator(method, incoming, metadata, &effects)
         }
     }

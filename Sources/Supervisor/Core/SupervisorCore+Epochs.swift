@@ -49,10 +49,10 @@ extension SupervisorCore {
             ])
     }
 
-    /// All workers are about to be exchanged, for others that may answer otherwise: what was answered so far does
+    /// All workers of these pools are about to be exchanged, for others that may answer otherwise: what was answered so far does
     /// not count any more, nor what those that are there still answer.
-    mutating func beginCohorts() {
-        for pool in self.pools.indices {
+    mutating func beginCohorts(of pools: [Int]) {
+        for pool in pools {
             self.pools[pool].cohort += 1
             self.forgetResponses(of: pool)
         }

@@ -125,14 +125,14 @@ extension SupervisorCore {
         max(1, value - Int64(Double(value) * self.configuration.recycle.jitter * self.chance()))
     }
 
-    /// A worker is ready: from here on its age and its calls count.
+    /// A worker is ready, and from here on its age and its calls count; or they count by other limits.
     mutating func setRecycling(of worker: WorkerToken) {
         let settings = self.configuration.recycle
-        if let requests = settings.maxRequests {
-            self.workers[worker].requestsAllowed = self.lessJitter(requests)
-        }
+        self.workers[worker].requestsAllowed = settings.maxRequests.map { self.lessJitter($0) }
+        self.removeTimer(.age, Int(worker.index))
         if let age = settings.maxAge {
-            self.setTimer(.age, Int(worker.index), after: self.lessJitter(age))
+            let lived = self.workers[worker].readyAt.map { self.now.duration(since: $0) } ?? 0
+            self.setTimer(.age, Int(worker.index), after: max(0, self.lessJitter(age) - lived))
         }
     }
 

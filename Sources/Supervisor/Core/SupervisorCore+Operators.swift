@@ -1,7 +1,7 @@
 import Protocol
 
-/// What operators ask of the supervisor itself: `supervisor.restart`, `.drain`, `.scale`, `.reload`, `.stop`, and
-/// `cache.clear`.
+/// What operators ask of the supervisor itself: `supervisor.restart`, `.drain`, `.scale`, `.reload`, `.stop`,
+/// `cache.clear`, and what changes the configuration.
 extension SupervisorCore {
     /// One of these methods, from whoever may call it.
     mutating func answerOperator(
@@ -13,7 +13,7 @@ extension SupervisorCore {
         }
         do throws(RPCError) {
             if method != .stop, let error = self.reasonNotToAccept(incoming) { throw error }
-            var params = try OperatorParams(incoming.params)
+            var params = try OperatorParams(method == .updateConfiguration ? nil : incoming.params)
             switch method {
             case .restart: try self.restart(&params, incoming, metadata, &effects)
             case .reload: try self.reload(&params, incoming, metadata, &effects)
@@ -23,7 +23,11 @@ extension SupervisorCore {
             case .clearCache: try self.clearCache(&params, incoming, metadata, &effects)
             case .initializePipeline: try self.initializePipeline(&params, incoming, metadata, &effects)
             case .destroyPipeline: try self.destroyPipeline(&params, incoming, metadata, &effects)
-            case .ping, .status, .listPipelines, .metrics, .cancelRequest, .cancelled:
+            case .updateConfiguration: try self.updateConfiguration(incoming, metadata, &effects)
+            case .reloadConfiguration:
+                try self.reloadConfiguration(&params, incoming, metadata, &effects)
+            case .ping, .status, .listPipelines, .metrics, .validateConfiguration, .cancelRequest,
+                .cancelled:
                 preconditionFailure("\(method) is not for operators only")
             }
         } catch {
@@ -42,9 +46,12 @@ extension SupervisorCore {
                 "request_id": .string(requestID), "method": .string(incoming.methodText),
                 "peer_uid": .integer(peer.uid), "peer_pid": .integer(peer.pid),
             ])
+        // Whoever would be one elsewhere is told where.
+        let isElsewhere = self.mayOperate(peer)
         let error = RPCError(
-            .notPermitted, reason: "operators_only",
-            "Not permitted: \(incoming.methodText) is for operators only")
+            .notPermitted, reason: isElsewhere ? "control_socket_only" : "operators_only",
+            "Not permitted: \(incoming.methodText) is for operators only"
+                + (isElsewhere ? ", on the control socket" : ""))
         self.refuse(incoming, error, requestID: requestID, &effects)
     }
 
@@ -76,7 +83,7 @@ extension SupervisorCore {
             throw .invalidParams("rolling", "expected either worker or rolling")
         }
         let place = try worker.map { name throws(RPCError) in try self.place(of: name) }
-        try self.roll(out: .restart(place), incoming, metadata, untilDone: wait, &effects)
+        try self.roll(out: .restart(place), incoming, metadata, wait ? .steps : .plan, &effects)
     }
 
     private mutating func reload(
@@ -85,7 +92,7 @@ extension SupervisorCore {
     ) throws(RPCError) {
         let wait = try params.flag("wait")
         try params.finish()
-        try self.roll(out: .reload, incoming, metadata, untilDone: wait, &effects)
+        try self.roll(out: .reload, incoming, metadata, wait ? .steps : .plan, &effects)
     }
 
     /// SIGHUP: nobody waits for an answer.
@@ -94,24 +101,17 @@ extension SupervisorCore {
         effects.log(.warning, "rollout.refused", ["by": .string(reason)])
     }
 
-    private mutating func roll(
-        out kind: Rollout.Kind, _ incoming: IncomingRequest, _ metadata: RequestMetadata, untilDone: Bool,
-        _ effects: inout some SupervisorEffects
+    mutating func roll(
+        out kind: Rollout.Kind, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
+        _ report: Rollout.Waiter.Report, _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
         var rollout = Rollout(kind: kind, origin: self.origin(of: incoming))
-        var call: RequestToken?
-        if incoming.id != nil {
-            let request = self.register(
-                incoming, metadata, incoming.method, pool: 0, timeout: self.configuration.timeouts.controlWait
-            )
-            self.requests.setDeadline(request, to: self.requests[request].deadline)
-            rollout.waiters = [Rollout.Waiter(request: request, untilDone: untilDone)]
-            call = request
-        }
+        let call = self.waitingCaller(incoming, metadata)
+        if let call { rollout.waiters = [Rollout.Waiter(request: call, report: report)] }
         guard !self.addRollout(rollout, &effects) else { return }
         let error = RPCError(
             .workerOverloaded, reason: "too_many_rollouts",
-            "\(self.rollouts.count) restarts and reloads wait already", retryable: true,
+            "\(self.rollouts.count) restarts, reloads and updates wait already", retryable: true,
             retryAfterMilliseconds: 1000)
         if let call { self.end(call, .failure(error), &effects) }
     }

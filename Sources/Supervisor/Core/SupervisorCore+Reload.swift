@@ -2,71 +2,122 @@ import Protocol
 
 /// Taking a new configuration while calls are under way.
 extension SupervisorCore {
-    /// Reads the configuration for the rollout under way, and takes what can be taken without a restart.
+    /// Takes the configuration of the rollout that begins, as far as that can be done without a restart.
     ///
     /// - Returns: false when it was refused, whole, and the rollout is over.
-    mutating func readConfiguration(_ effects: inout some SupervisorEffects) -> Bool {
-        switch self.fitting(effects.readConfiguration()) {
-        case .success(let configuration):
-            self.rollouts[0].previous = (
-                self.configuration, self.pools.map { $0.minWorkers...$0.maxWorkers }
-            )
-            let fixed = self.configuration.keysThatNeedARestart(
-                for: configuration, connections: self.identity.connectionLimit)
-            self.rollouts[0].restartRequired = fixed
-            if !fixed.isEmpty {
+    mutating func takeConfiguration(_ effects: inout some SupervisorEffects) -> Bool {
+        do throws(InvalidConfiguration) {
+            switch self.rollouts[0].kind {
+            case .restart: break
+            case .reload:
+                let forgotten = self.source.updates
+                let read = try effects.readConfiguration().get()
+                self.take(read, try self.sizes(for: read.configuration, keepingScale: false), &effects)
+                guard forgotten > 0 else { break }
                 effects.log(
-                    .warning, "config.restart_required",
-                    ["keys": .string(fixed.joined(separator: ", "))])
+                    .warning, "config.updates_forgotten",
+                    ["by": .string(self.rollouts[0].origin), "updates": .integer(forgotten)])
+            case .update(let change):
+                let updated = try self.source.updated(by: change).resolve()
+                self.take(updated, try self.sizes(for: updated.configuration, keepingScale: true), &effects)
             }
-            self.apply(configuration, sizes: nil, &effects)
             return true
-        case .failure(let invalid):
-            let rollout = self.rollouts.removeFirst()
-            effects.log(
-                .error, "config.rejected",
-                ["by": .string(rollout.origin), "errors": .string(invalid.description)])
-            let error = Self.refused(invalid)
-            for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }
+        } catch {
+            self.refuseConfiguration(error, &effects)
             return false
         }
     }
 
-    /// Refuses more workers than the limits of the system have room for.
-    private func fitting(
-        _ read: Result<Configuration, InvalidConfiguration>
-    ) -> Result<Configuration, InvalidConfiguration> {
-        guard case .success(let configuration) = read else { return read }
-        let workers = configuration.pools.reduce(0) { $0 + $1.maxWorkers }
-        guard workers > self.identity.workerLimit else { return read }
-        let error = ConfigurationError(
-            path: "pools",
-            "\(workers) workers are too many: the limits of the system have room for "
-                + "\(self.identity.workerLimit)")
-        return .failure(InvalidConfiguration(errors: [error]))
+    private mutating func refuseConfiguration(
+        _ invalid: InvalidConfiguration, _ effects: inout some SupervisorEffects
+    ) {
+        let rollout = self.rollouts.removeFirst()
+        self.logRejection(
+            by: rollout.origin, errors: invalid.errors.count, invalid.description, &effects)
+        let error = Self.refused(invalid)
+        for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }
     }
 
-    private static func refused(_ invalid: InvalidConfiguration) -> RPCError {
-        return RPCError(
+    static func refused(_ invalid: InvalidConfiguration) -> RPCError {
+        RPCError(
             .invalidConfiguration, reason: "invalid_configuration",
             "The configuration is refused, and the present one stays",
-            details: [.init("errors", .array(invalid.errors.map(\.value)))])
+            details: [.init("errors", invalid.value)])
+    }
+
+    /// How many workers the pools would have; refuses more than the limits of the system have room for.
+    ///
+    /// - Parameter keepingScale: what an operator scaled to counts until the configuration says something new.
+    func sizes(
+        for configuration: Configuration, keepingScale: Bool
+    ) throws(InvalidConfiguration) -> [ClosedRange<Int>] {
+        let adopted = self.configuration.adopting(configuration, connections: self.identity.connectionLimit)
+        let sizes = self.pools.indices.map { index in
+            let (old, new) = (self.configuration.pools[index], adopted.pools[index])
+            let isNew = old.minWorkers != new.minWorkers || old.maxWorkers != new.maxWorkers
+            return isNew || !keepingScale
+                ? new.minWorkers...new.maxWorkers
+                : self.pools[index].minWorkers...self.pools[index].maxWorkers
+        }
+        let workers = max(
+            configuration.pools.reduce(0) { $0 + $1.maxWorkers }, sizes.reduce(0) { $0 + $1.upperBound })
+        guard workers <= self.identity.workerLimit else {
+            let message =
+                "\(workers) workers are too many: the limits of the system have room for "
+                + "\(self.identity.workerLimit)"
+            throw InvalidConfiguration(errors: [ConfigurationError(path: "pools", message)])
+        }
+        return sizes
+    }
+
+    /// Makes a configuration the present one, and notes for its rollout what that changed.
+    private mutating func take(
+        _ settings: ServeSettings, _ sizes: [ClosedRange<Int>], _ effects: inout some SupervisorEffects
+    ) {
+        let before = self.configuration
+        let configured = (try? self.source.resolve())?.configuration
+        self.rollouts[0].previous = Rollout.Previous(
+            configuration: before, source: self.source,
+            sizes: self.pools.map { $0.minWorkers...$0.maxWorkers })
+        self.source = settings.source
+        self.apply(settings.configuration, sizes: sizes, &effects)
+        let after = self.configuration
+        self.rollouts[0].applied = before.changes(to: after)
+        var required = after.changes(to: settings.configuration)
+        // Fewer connections than were asked for at the start are the system's doing: a restart changes nothing.
+        if configured?.limits.connections == settings.configuration.limits.connections {
+            required.removeAll { $0 == "limits.connections" }
+        }
+        self.rollouts[0].restartRequired = required
+        self.rollouts[0].poolsToExchange = after.pools.indices.filter {
+            !after.pools[$0].startsWorkers(like: before.pools[$0])
+        }
+        // What shapes answers may have changed, also in workers that are told.
+        if !self.rollouts[0].applied.isEmpty {
+            for pool in self.pools.indices { self.forgetResponses(of: pool) }
+        }
+    }
+
+    /// An abort: everything is as it was before the rollout.
+    mutating func goBack(to previous: Rollout.Previous, _ effects: inout some SupervisorEffects) {
+        self.source = previous.source
+        self.apply(previous.configuration, sizes: previous.sizes, &effects)
     }
 
     /// Makes a configuration the present one, but for what needs a restart of the supervisor.
     ///
-    /// - Parameter sizes: least and most workers of the pools; nil: the configuration's.
-    mutating func apply(
-        _ configuration: Configuration, sizes: [ClosedRange<Int>]?, _ effects: inout some SupervisorEffects
+    /// - Parameter sizes: least and most workers of the pools.
+    private mutating func apply(
+        _ configuration: Configuration, sizes: [ClosedRange<Int>], _ effects: inout some SupervisorEffects
     ) {
-        self.configuration = self.configuration.adopting(
-            configuration, connections: self.identity.connectionLimit)
+        let before = self.configuration
+        self.configuration = before.adopting(configuration, connections: self.identity.connectionLimit)
         self.methods.configure(self.configuration)
         self.responses.configure(self.configuration.cache)
         self.embeddings.configure(self.configuration.cache)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
-            if let sizes { self.pools[pool].setSize(sizes[pool]) }
+            self.pools[pool].setSize(sizes[pool])
             for slot in self.pools[pool].slots.indices {
                 guard let worker = self.pools[pool].slots[slot].process else { continue }
                 self.workers[worker].setConcurrency(cap: self.configuration.pools[pool].maxConcurrency)
@@ -74,45 +125,66 @@ extension SupervisorCore {
             self.resize(pool, "configuration", &effects)
         }
         self.noteTechniques()
+        self.resetTimers(since: before)
+        for connection in self.connections.tokens {
+            self.connections[connection].isOperator = self.isOperator(self.connections[connection])
+        }
         for pool in self.pools.indices { self.dispatch(pool, &effects) }
+    }
+
+    /// What runs by an interval of before runs by the new one.
+    private mutating func resetTimers(since before: Configuration) {
+        for worker in self.workers.tokens where self.workers[worker].life.isReady {
+            if self.configuration.recycle != before.recycle { self.setRecycling(of: worker) }
+            if self.configuration.health.interval != before.health.interval,
+                self.workers[worker].healthCheck == nil
+            {
+                self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+            }
+        }
+        guard self.configuration.scaling != before.scaling else { return }
+        for pool in self.pools.indices {
+            self.removeTimer(.scaleUp, pool)
+            self.removeTimer(.scaleDown, pool)
+        }
     }
 }
 
-extension Configuration {
-    /// The keys in which a configuration differs that are read only when the supervisor starts.
-    ///
-    /// - Parameter connections: more than these need a restart.
-    func keysThatNeedARestart(for new: Configuration, connections: Int) -> [String] {
-        var keys: [String] = []
-        if new.socket != self.socket { keys.append("socket") }
-        if new.controlSocket != self.controlSocket { keys.append("control_socket") }
-        if new.limits.messages != self.limits.messages { keys.append("limits") }
-        if new.limits.connections > connections { keys.append("limits.connections") }
-        if new.logging != self.logging { keys.append("logging") }
-        if new.cache.embeddingCacheFile != self.cache.embeddingCacheFile {
-            keys.append("cache.embedding_cache_file")
-        }
-        guard new.pools.map(\.name) == self.pools.map(\.name) else { return keys + ["pools"] }
-        for (index, pool) in new.pools.enumerated() where pool.prepare != self.pools[index].prepare {
-            keys.append("pools[\(index)].prepare")
-        }
-        return keys
+// MARK: - Log
+
+extension SupervisorCore {
+    /// A configuration was refused, or taken back because its workers did not come up.
+    func logRejection(
+        by origin: String, errors: Int, _ what: String, _ effects: inout some SupervisorEffects
+    ) {
+        effects.log(
+            .warning, "config.rejected",
+            ["by": .string(origin), "errors": .integer(errors), "what": .string(what)])
     }
 
-    /// The new configuration with those keys left as they are.
-    fileprivate func adopting(_ new: Configuration, connections: Int) -> Configuration {
-        var result = new
-        result.limits.connections = min(new.limits.connections, connections)
-        result.socket = self.socket
-        result.controlSocket = self.controlSocket
-        result.limits.messages = self.limits.messages
-        result.logging = self.logging
-        result.cache.embeddingCacheFile = self.cache.embeddingCacheFile
-        guard new.pools.map(\.name) == self.pools.map(\.name) else {
-            result.pools = self.pools
-            return result
+    /// What a rollout has changed; nothing is said where that is nothing.
+    func logChanges(_ rollout: Rollout, _ effects: inout some SupervisorEffects) {
+        guard !rollout.applied.isEmpty || !rollout.restartRequired.isEmpty else { return }
+        effects.log(
+            rollout.restartRequired.isEmpty ? .info : .warning, "config.changed",
+            [
+                "by": .string(rollout.origin), "applied": .string(rollout.applied.joined(separator: ", ")),
+                "restart_required": .string(rollout.restartRequired.joined(separator: ", ")),
+            ])
+    }
+}
+
+extension InvalidConfiguration {
+    /// Faults of which an answer tells.
+    private static let told = 1000
+
+    /// As `config.validate` and a refusal tell them.
+    var value: JSONValue {
+        var told = self.errors.prefix(Self.told).map(\.value)
+        if self.errors.count > Self.told {
+            let rest = "\(self.errors.count - Self.told) more errors"
+            told.append(ConfigurationError(path: "", rest).value)
         }
-        for index in result.pools.indices { result.pools[index].prepare = self.pools[index].prepare }
-        return result
+        return .array(told)
     }
 }

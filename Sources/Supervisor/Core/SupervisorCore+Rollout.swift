@@ -11,7 +11,9 @@ extension SupervisorCore {
     /// - Returns: false when too many wait already.
     mutating func addRollout(_ rollout: Rollout, _ effects: inout some SupervisorEffects) -> Bool {
         guard self.phase == .running else { return false }
-        if let same = self.rollouts.firstIndex(where: { !$0.hasBegun && $0.kind == rollout.kind }) {
+        if rollout.isShared,
+            let same = self.rollouts.firstIndex(where: { !$0.hasBegun && $0.kind == rollout.kind })
+        {
             self.rollouts[same].waiters += rollout.waiters
             return true
         }
@@ -29,38 +31,68 @@ extension SupervisorCore {
                 self.finishRollout(&effects)
                 continue
             }
-            // A worker of the pool is being recycled: its exchange ends first.
-            guard self.pools[place.pool].exchange == nil else { return }
+            // A worker of the pool is being recycled: its exchange ends first. A pool that is being prepared starts
+            // its workers then, and with them a new configuration is tried.
+            guard self.pools[place.pool].exchange == nil,
+                rollout.previous == nil || !self.pools[place.pool].preparation.isRunning
+            else { return }
             self.rollouts[0].remaining.removeLast()
             guard self.isReplaceable(place, by: rollout) else { continue }
             self.rollouts[0].active = place
-            self.beginExchange(place.pool, place.slot, .restarted, &effects)
+            if let worker = self.newcomer(at: place, since: rollout) {
+                self.watch(worker, at: place)
+            } else {
+                self.beginExchange(place.pool, place.slot, .restarted, &effects)
+            }
         }
+    }
+
+    /// The process of a slot that was started after the rollout had begun, and so by its configuration: there is
+    /// nothing to exchange.
+    private func newcomer(at place: Rollout.Place, since rollout: Rollout) -> WorkerToken? {
+        guard rollout.previous != nil, let worker = self.pools[place.pool].slots[place.slot].process,
+            self.workers[worker].cohort == self.pools[place.pool].cohort
+        else { return nil }
+        switch self.workers[worker].life.state {
+        case .starting, .ready: return worker
+        case .held, .draining, .terminating, .exited: return nil
+        }
+    }
+
+    /// Waits until a process that was started anyway is ready, as if it had been started for the rollout.
+    private mutating func watch(_ worker: WorkerToken, at place: Rollout.Place) {
+        guard self.workers[worker].life.isReady else {
+            self.pools[place.pool].exchange = Exchange(
+                slot: place.slot, reason: .restarted, stage: .starting(worker, old: nil))
+            return
+        }
+        self.noteStep(in: place.pool, place.slot, old: nil, new: worker)
+        self.rollouts[0].active = nil
     }
 
     /// - Returns: false when it was over before it began.
     private mutating func beginRollout(_ effects: inout some SupervisorEffects) -> Bool {
         self.rollouts[0].hasBegun = true
-        if self.rollouts[0].kind == .reload, !self.readConfiguration(&effects) { return false }
+        guard self.takeConfiguration(&effects) else { return false }
+        let rollout = self.rollouts[0]
+        guard !rollout.exchangesNothing else { return true }
         self.forgetPoison()
-        if self.rollouts[0].isOfAll { self.beginCohorts() }
-        self.rollouts[0].remaining = self.places(of: self.rollouts[0].kind).reversed()
+        let pools = rollout.isOfAll ? Array(self.pools.indices) : rollout.poolsToExchange
+        self.beginCohorts(of: pools)
+        self.rollouts[0].remaining = self.places(of: rollout, in: pools).reversed()
         effects.log(
             .info, "rollout.begun",
             [
-                "kind": .string(Self.name(of: self.rollouts[0].kind)),
-                "by": .string(self.rollouts[0].origin),
+                "kind": .string(rollout.name), "by": .string(rollout.origin),
                 "workers": .integer(self.rollouts[0].remaining.count),
             ])
-        self.answerWaiters(untilDone: false, &effects)
+        self.answerWaiters([.plan], &effects)
         return true
     }
 
-    static func name(of kind: Rollout.Kind) -> String { kind == .reload ? "reload" : "restart" }
-
-    private func places(of kind: Rollout.Kind) -> [Rollout.Place] {
-        if case .restart(let place?) = kind { return [place] }
-        return self.pools.indices.flatMap { pool in
+    private func places(of rollout: Rollout, in pools: [Int]) -> [Rollout.Place] {
+        if case .restart(let place?) = rollout.kind { return [place] }
+        return pools.flatMap { pool in
             self.pools[pool].slots.indices.map { Rollout.Place(pool: pool, slot: $0) }
         }
     }
@@ -85,14 +117,22 @@ extension SupervisorCore {
     }
 
     private mutating func finishRollout(_ effects: inout some SupervisorEffects) {
-        effects.log(
-            .info, "rollout.done",
-            [
-                "kind": .string(Self.name(of: self.rollouts[0].kind)),
-                "by": .string(self.rollouts[0].origin), "workers": .integer(self.rollouts[0].steps.count),
-            ])
-        self.lastAbort = nil
-        self.answerWaiters(untilDone: true, &effects)
+        let rollout = self.rollouts[0]
+        if !rollout.exchangesNothing {
+            effects.log(
+                .info, "rollout.done",
+                [
+                    "kind": .string(rollout.name), "by": .string(rollout.origin),
+                    "workers": .integer(rollout.steps.count),
+                ])
+            if !rollout.isTakingBack { self.lastAbort = nil }
+        }
+        self.logChanges(rollout, &effects)
+        if case .update(let change) = rollout.kind {
+            self.rollouts.removeFirst()
+            return self.tellWorkers(of: change, rollout, &effects)
+        }
+        self.answerWaiters([.steps, .changes], &effects)
         self.rollouts.removeFirst()
     }
 
@@ -103,35 +143,65 @@ extension SupervisorCore {
         at place: Rollout.Place, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
         let rollout = self.rollouts.removeFirst()
-        if let previous = rollout.previous {
-            self.apply(previous.configuration, sizes: previous.sizes, &effects)
-        }
-        if rollout.isOfAll { self.mergeCohorts() }
+        if let previous = rollout.previous { self.goBack(to: previous, &effects) }
+        if rollout.isOfAll || rollout.previous != nil { self.mergeCohorts() }
         let pool = self.pools[place.pool].configuration.name
         let failure =
             exit.reason == DepartureReason.startTimeout.rawValue
             ? "was not ready within its start_timeout" : exit.sentence
-        let kind = Self.name(of: rollout.kind)
         let sentence =
-            "the \(kind) was aborted: the new process for slot \(place.slot) of pool \(pool) \(failure); "
+            "the \(rollout.name) was aborted: the new process for slot \(place.slot) of pool \(pool) \(failure); "
             + "\(rollout.steps.count) workers were replaced before, the others serve on"
         self.lastAbort = sentence
         effects.log(
             .error, "rollout.aborted",
             [
-                "kind": .string(kind), "by": .string(rollout.origin), "pool": .string(pool),
+                "kind": .string(rollout.name), "by": .string(rollout.origin), "pool": .string(pool),
                 "slot": .integer(place.slot), "how": .string(failure),
                 "stderr_tail": .tail(exit.stderrTail),
             ])
-        let error = RPCError(
-            .workerUnavailable, reason: "replacement_failed",
-            sentence.prefix(1).uppercased() + sentence.dropFirst(),
-            details: [
-                .init("pool", .string(pool)), .init("slot", .integer(place.slot)),
-                .init("replaced", .integer(rollout.steps.count)),
-                .init("stderr_tail", .string(exit.stderrTail)),
-            ])
-        for waiter in rollout.waiters { self.answer(waiter, .failure(error), &effects) }
+        if rollout.previous != nil { self.logRejection(by: rollout.origin, errors: 1, sentence, &effects) }
+        for waiter in rollout.waiters {
+            let error = Self.aborted(rollout, sentence, pool: pool, place, exit, waiter.report)
+            self.answer(waiter, .failure(error), &effects)
+        }
+        self.takeBack(rollout, &effects)
+    }
+
+    /// What those are told who wait for a rollout that was aborted: a configuration whose workers do not come up is
+    /// refused like any other.
+    private static func aborted(
+        _ rollout: Rollout, _ sentence: String, pool: String, _ place: Rollout.Place, _ exit: LastExit,
+        _ report: Rollout.Waiter.Report
+    ) -> RPCError {
+        let isRefusal = report == .changes
+        let message = sentence.prefix(1).uppercased() + sentence.dropFirst()
+        var details: [JSONValue.Member] = [
+            .init("pool", .string(pool)), .init("slot", .integer(place.slot)),
+            .init("replaced", .integer(rollout.steps.count)),
+            .init("stderr_tail", .string(exit.stderrTail)),
+        ]
+        if isRefusal {
+            let error = ConfigurationError(path: "pools[\(place.pool)]", message)
+            details.append(.init("errors", [error.value]))
+        }
+        return RPCError(
+            isRefusal ? .invalidConfiguration : .workerUnavailable, reason: "replacement_failed", message,
+            details: details)
+    }
+
+    /// Workers that were exchanged before an abort run by the configuration that was taken back: they are exchanged
+    /// again, before anything else that waits.
+    private mutating func takeBack(_ aborted: Rollout, _ effects: inout some SupervisorEffects) {
+        let steps = aborted.steps.filter { step in
+            let process = self.pools[step.place.pool].slots[step.place.slot].process
+            return aborted.poolsToExchange.contains(step.place.pool)
+                && process.map { self.workers[$0].id } == step.new
+        }
+        let rollouts = steps.map {
+            Rollout(kind: .restart($0.place), origin: "the abort of \(aborted.origin)", isTakingBack: true)
+        }
+        self.rollouts.insert(contentsOf: rollouts, at: 0)
     }
 
     /// A process is gone. If it is the one that the rollout has just put in, and it has not answered a call, then
@@ -159,12 +229,17 @@ extension SupervisorCore {
 
     // MARK: Answers
 
-    private mutating func answerWaiters(untilDone: Bool, _ effects: inout some SupervisorEffects) {
-        let result = self.report(self.rollouts[0])
-        let waiters = self.rollouts[0].waiters.filter { $0.untilDone == untilDone }
-        self.rollouts[0].waiters.removeAll { $0.untilDone == untilDone }
-        result.bytes.withUnsafeBytes { bytes in
-            for waiter in waiters { self.answer(waiter, .result(bytes), &effects) }
+    private mutating func answerWaiters(
+        _ reports: [Rollout.Waiter.Report], _ effects: inout some SupervisorEffects
+    ) {
+        let waiters = self.rollouts[0].waiters.filter { reports.contains($0.report) }
+        guard !waiters.isEmpty else { return }
+        let workers = self.report(self.rollouts[0])
+        let changes = self.rollouts[0].changes
+        self.rollouts[0].waiters.removeAll { reports.contains($0.report) }
+        for waiter in waiters {
+            let result = waiter.report == .changes ? changes : workers
+            result.bytes.withUnsafeBytes { self.answer(waiter, .result($0), &effects) }
         }
     }
 
@@ -194,5 +269,12 @@ extension SupervisorCore {
             "workers": .array(workers),
             "restart_required": .array(rollout.restartRequired.map { .string($0) }),
         ]
+    }
+}
+
+extension Pool.Preparation {
+    fileprivate var isRunning: Bool {
+        if case .running = self { return true }
+        return false
     }
 }

@@ -38,8 +38,8 @@ extension SupervisorCore {
     }
 
     private func progress(of rollout: Rollout) -> String {
-        let kind = Self.name(of: rollout.kind)
-        guard rollout.hasBegun else { return "a \(kind) waits" }
+        let kind = rollout.name
+        guard rollout.hasBegun else { return "one more \(kind) waits" }
         let all = rollout.steps.count + rollout.remaining.count + (rollout.active == nil ? 0 : 1)
         return "\(kind) under way, \(rollout.steps.count) of \(all) workers replaced (\(rollout.origin))"
     }

@@ -260,7 +260,8 @@ extension SupervisorCore {
             self.pools[pool].preparation = .done
             self.pools[pool].preparePolicy.forgiveFailedStarts()
             effects.log(.info, "pool.prepared", ["pool": .string(name)])
-            return self.startPool(pool, &effects)
+            self.startPool(pool, &effects)
+            return self.continueRollout(&effects)
         }
         let chance = self.chance()
         let now = self.now
@@ -280,5 +281,6 @@ extension SupervisorCore {
                 "stderr_tail": .tail(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
             ])
         self.refuseQueueIfHopeless(pool, &effects)
+        self.continueRollout(&effects)
     }
 }

@@ -31,6 +31,8 @@ struct SupervisorCore: ~Copyable {
     }
 
     var configuration: Configuration
+    /// What the configuration is made of, but for what a restart is needed for.
+    var source: ConfigurationSource
     let identity: Identity
     let startedAt: Instant
     var now: Instant
@@ -87,11 +89,15 @@ struct SupervisorCore: ~Copyable {
     var latencies: [Double] = []
     var canonical = CanonicalJSON()
 
-    /// - Parameter seed: decides everything that is left to chance.
+    /// - Parameters:
+    ///   - source: what the configuration was made of; nil: of itself.
+    ///   - seed: decides everything that is left to chance.
     init(
-        _ configuration: Configuration, identity: Identity, now: Instant, wallClock: Int64, seed: UInt64
+        _ configuration: Configuration, source: ConfigurationSource? = nil, identity: Identity, now: Instant,
+        wallClock: Int64, seed: UInt64
     ) {
         self.configuration = configuration
+        self.source = source ?? ConfigurationSource(of: configuration)
         self.identity = identity
         self.startedAt = now
         self.now = now

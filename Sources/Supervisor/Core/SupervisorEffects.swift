@@ -45,7 +45,7 @@ protocol SupervisorEffects {
     /// The last lines the worker wrote to stderr.
     func stderrTail(of worker: WorkerToken) -> String
     /// Reads the configuration again, as at the start: file, environment, flags.
-    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration>
+    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration>
 
     /// Begins the file of embeddings anew, beside the one there is.
     ///

@@ -15,33 +15,28 @@ final class Server {
     private var core: SupervisorCore
     private var effects: ShellEffects
     private let loop: EventLoop<Source>
-    private var listener: UnixListener?
-    private var listenerRegistration: EventLoop<Source>.Registration?
-    private var acceptsAgainAt: Instant?
-    /// Why the last connection could not be accepted; nil: it could.
-    private var acceptFailure: SystemError?
+    private let listeners: [OpenListener]
     private var guardianRegistration: EventLoop<Source>.Registration
     private let signals: SignalQueue
     private var orphans = OrphanReaper()
     private let cookie: String
-    private let limits: Configuration.Limits
+    private let messageLimits: MessageLimits
     private let buffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: Server.readBufferBytes, alignment: 16)
 
     init(
         core: consuming SupervisorCore, effects: ShellEffects, loop: EventLoop<Source>,
-        listener: consuming UnixListener, signals: consuming SignalQueue, cookie: String
+        listeners: [OpenListener], signals: consuming SignalQueue, cookie: String
     ) throws(SystemError) {
-        self.limits = core.limits
+        self.messageLimits = core.limits.messages
         self.core = core
         self.effects = effects
         self.loop = loop
         self.cookie = cookie
-        self.listenerRegistration = try loop.register(listener.descriptor, for: .reading, as: .listener)
+        self.listeners = listeners
         _ = try loop.register(signals.descriptor, for: .reading, as: .signals)
         self.guardianRegistration = try loop.register(
             effects.guardian.pidfd, for: .reading, as: .guardian)
-        self.listener = consume listener
         self.signals = signals
     }
 
@@ -57,7 +52,9 @@ final class Server {
             for index in 0..<count {
                 if let event = self.loop.event(at: index) { self.handle(event.source, event.readiness) }
             }
-            if let time = self.acceptsAgainAt, time <= self.core.now { self.setAccepting(true) }
+            for listener in self.listeners {
+                if let time = listener.acceptsAgainAt, time <= self.core.now { self.acceptAgain(listener) }
+            }
             self.handleDeferred()
             self.endTick()
             self.orphans.reap { self.effects.isOwnChild($0) }
@@ -72,7 +69,9 @@ final class Server {
             next = min(next ?? .distantFuture, Clock.now.advanced(by: Self.logRetry))
         }
         if let time = self.effects.log.nextReport { next = min(next ?? .distantFuture, time) }
-        if let time = self.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
+        for listener in self.listeners {
+            if let time = listener.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
+        }
         return next.map { $0.duration(since: Clock.now) }
     }
 
@@ -91,12 +90,13 @@ final class Server {
         self.effects.guardian.finish()
         self.effects.log(.info, "supervisor.stopped", ["pid": .integer(getpid())])
         self.effects.log.finish()
-        if let listener = self.listener.take() { listener.close() }
+        for listener in self.listeners { listener.close() }
     }
 
     private func handle(_ source: Source, _ readiness: Readiness) {
         switch source {
-        case .listener: self.acceptConnections()
+        case .listener(let kind):
+            for listener in self.listeners where listener.kind == kind { self.acceptConnections(listener) }
         case .signals: self.takeSignals()
         case .guardian: self.replaceGuardian()
         case .client(let token): self.clientIsReady(token, readiness)
@@ -169,40 +169,37 @@ final class Server {
 // MARK: - Clients
 
 extension Server {
-    private func acceptConnections() {
+    private func acceptConnections(_ listener: OpenListener) {
         // Bounded, so that a flood of connections does not hold up those that are there.
         for _ in 0..<64 {
-            guard let accepted = self.listener?.accept() else { return }
-            switch consume accepted {
+            switch listener.accept() {
             case .connection(let socket):
-                self.acceptFailure = nil
-                self.welcome(socket)
+                listener.acceptFailure = nil
+                self.welcome(socket, by: listener)
             case .none: return
             case .failed(let error):
                 // Out of descriptors: the backlog waits, and the listener would be ready all the time.
                 // It is said once, not each time that it is tried again.
-                if self.acceptFailure != error {
+                if listener.acceptFailure != error {
                     self.effects.log(.error, "listener.accept_failed", ["error": .string("\(error)")])
                 }
-                self.acceptFailure = error
-                return self.setAccepting(false)
+                listener.acceptFailure = error
+                listener.acceptsAgainAt = self.core.now.advanced(by: Self.acceptPause)
+                return listener.setAccepting(false, in: self.loop)
             }
         }
     }
 
-    private func setAccepting(_ isAccepting: Bool) {
-        self.acceptsAgainAt = isAccepting ? nil : self.core.now.advanced(by: Self.acceptPause)
-        guard let registration = self.listenerRegistration, let listener = self.listener.take() else {
-            return
-        }
-        self.loop.modify(listener.descriptor, registration, for: isAccepting ? .reading : [])
-        self.listener = consume listener
+    private func acceptAgain(_ listener: OpenListener) {
+        listener.acceptsAgainAt = nil
+        listener.setAccepting(true, in: self.loop)
     }
 
-    private func welcome(_ socket: consuming FileDescriptor) {
+    private func welcome(_ socket: consuming FileDescriptor, by listener: OpenListener) {
         guard let peer = UnixSocket.peer(of: socket) else { return }
-        guard let token = self.core.connectionOpened(peer) else {
-            let line = SupervisorCore.tooManyConnections(limit: self.limits.connections)
+        guard let token = self.core.connectionOpened(peer, isOnControlSocket: listener.kind == .control)
+        else {
+            let line = SupervisorCore.tooManyConnections(limit: self.core.limits.connections)
             _ = line.withUnsafeBytes { socket.send($0) }
             return
         }
@@ -211,7 +208,7 @@ extension Server {
             self.effects.add(
                 ClientConnection(
                     token: token, socket: socket, peer: peer, registration: registration,
-                    limits: self.limits.messages))
+                    limits: self.messageLimits))
         } catch {
             self.effects.log(
                 .error, "client.register_failed",

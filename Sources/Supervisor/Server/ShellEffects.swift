@@ -10,7 +10,7 @@ struct ShellEffects {
     private let launcher: WorkerLauncher
     private let limits: MessageLimits
     /// Reads the configuration as it was read at the start.
-    private let reader: () -> Result<Configuration, InvalidConfiguration>
+    private let reader: () -> Result<ServeSettings, InvalidConfiguration>
     private var connections: [ClientConnection?] = []
     private var workers: [WorkerPipes?] = []
     private var dirtyConnections: [ClientConnection] = []
@@ -25,7 +25,7 @@ struct ShellEffects {
     init(
         loop: EventLoop<Source>, log: LogWriter, launcher: WorkerLauncher, limits: MessageLimits,
         guardian: Guardian, embeddings: EmbeddingStorage?,
-        reader: @escaping () -> Result<Configuration, InvalidConfiguration>
+        reader: @escaping () -> Result<ServeSettings, InvalidConfiguration>
     ) {
         self.reader = reader
         self.loop = loop
@@ -233,7 +233,7 @@ extension ShellEffects {
         return usage
     }
 
-    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> { self.reader() }
+    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration> { self.reader() }
 
     func stderrTail(of token: WorkerToken) -> String { self.worker(token)?.errorLines.tailText ?? "" }
 }

@@ -1,6 +1,6 @@
 /// What a descriptor in the event loop is.
 enum Source {
-    case listener
+    case listener(OpenListener.Kind)
     case signals
     case guardian
     case client(ConnectionToken)

@@ -1,7 +1,8 @@
 /// What the limits of the system hold, and what a configuration needs of it.
 ///
-/// Descriptors: four for each worker (three pipes and a pidfd), 16 for the supervisor, one for each connection, and
-/// four for each pool, which has one process too many while it exchanges its workers. Processes: one for each
+/// Descriptors: four for each worker (three pipes and a pidfd), 16 for the supervisor, two more for a control socket
+/// and its lock, one for each connection, and four for each pool, which has one process too many while it exchanges its
+/// workers. Processes: one for each
 /// worker, one for each pool's `prepare`, the supervisor and its guardian.
 ///
 /// Example: with 64 descriptors and a pool of two workers, 64 − 16 − 2 × 4 − 4 = 36 connections are allowed.
@@ -20,7 +21,9 @@ struct SystemBudget {
 
     /// Of the supervisor itself: standard ones, epoll, signals, guardian, listener, lock, log, the gzip of an old log,
     /// and a spawn under way.
-    private static let ownDescriptors = 16
+    private static func ownDescriptors(_ configuration: Configuration) -> Int {
+        configuration.controlSocket == nil ? 16 : 18
+    }
     private static let descriptorsPerWorker = 4
     /// The supervisor and its guardian. (gzip is only there where there is room.)
     private static let ownProcesses = 2
@@ -36,7 +39,8 @@ struct SystemBudget {
     func workerLimit(_ configuration: Configuration) -> Int {
         let spare = configuration.pools.count * Self.descriptorsPerWorker
         let left =
-            Int(clamping: self.descriptors) - Self.ownDescriptors - spare - configuration.limits.connections
+            Int(clamping: self.descriptors) - Self.ownDescriptors(configuration) - spare
+            - configuration.limits.connections
         let processes =
             self.processes.map { Int(clamping: $0) - Self.ownProcesses - configuration.prepareCount } ?? .max
         // What was found to fit may run, though a spare descriptor is missing.
@@ -45,12 +49,13 @@ struct SystemBudget {
 
     private func fitConnections(_ configuration: inout Configuration) throws(Shortage) -> LogRecord? {
         let workers = configuration.workerCount
-        let needed = workers * Self.descriptorsPerWorker + Self.ownDescriptors
+        let own = Self.ownDescriptors(configuration)
+        let needed = workers * Self.descriptorsPerWorker + own
         let left = Int(clamping: self.descriptors) - needed
         guard left > 0 else {
             throw Shortage(
                 description: "\(workers) workers need \(needed) descriptors "
-                    + "(\(Self.descriptorsPerWorker) each, and \(Self.ownDescriptors)) and a connection one more, "
+                    + "(\(Self.descriptorsPerWorker) each, and \(own)) and a connection one more, "
                     + "and the limit is \(self.descriptors): raise it (ulimit -n), or lower max_workers")
         }
         let room = max(1, left - configuration.pools.count * Self.descriptorsPerWorker)

@@ -169,7 +169,9 @@ struct UnixListener: ~Copyable {
     }
 
     /// Removes the socket file and gives the lock back.
-    consuming func close() {
-        unlink(self.path)
-    }
+    consuming func close() {}
+
+    // Also where it is not closed by name: a start that fails later leaves no file behind. The body runs before the
+    // lock is given back.
+    deinit { unlink(self.path) }
 }

@@ -99,7 +99,7 @@ struct EmbeddingConfiguration: Equatable {
     }
 
     private static var address: ConfigurationType<HTTPAddress> {
-        ConfigurationType { value, path, errors in
+        ConfigurationType(encode: { .string($0.description) }) { value, path, errors in
             var message = "expected a URL such as \"http://127.0.0.1:11434\", found \(value.kindDescription)"
             if case .string(let text) = value.content {
                 do throws(HTTPAddress.Fault) {

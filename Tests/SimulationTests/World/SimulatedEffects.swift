@@ -114,8 +114,9 @@ struct SimulatedEffects: SupervisorEffects {
     }
 
     func stderrTail(of worker: WorkerToken) -> String { "virtual stderr" }
-    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> {
-        .success(self.configuration)
+    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration> {
+        let source = ConfigurationSource(of: self.configuration)
+        return .success(ServeSettings(configuration: self.configuration, source: source))
     }
     mutating func finish() { self.effects.append(.finish) }
 

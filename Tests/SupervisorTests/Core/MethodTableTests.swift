@@ -22,7 +22,7 @@ import Testing
     }
 
     @Test(arguments: [
-        "supervisor.statusx", "supervisor.", "config.update", "events.subscribe", "cache.clearx",
+        "supervisor.statusx", "supervisor.", "config.updat", "events.subscribe", "cache.clearx",
         "embedding_cache.put", "rpc.discover", "$/x", "notifications/x", "health.detailed",
     ]) func keepsReservedNames(name: String) {
         #expect(Self.route(MethodTable(Configuration()), name) == .reserved)

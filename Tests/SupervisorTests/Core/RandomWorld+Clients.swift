@@ -93,16 +93,18 @@ extension RandomWorld {
             ? .failure(InvalidConfiguration(errors: [ConfigurationError(path: "pools", "expected a list")]))
             : .success(varied)
         let call: (method: String, params: String) =
-            switch self.random.below(10) {
-            case 0: ("restart", #"{"rolling":true,"wait":\#(wait)}"#)
-            case 1...2: ("restart", #"{"worker":\#(slot),"wait":\#(wait)}"#)
-            case 3...4: ("drain", #"{"worker":\#(slot)}"#)
-            case 5: ("reload", #"{"wait":\#(wait)}"#)
-            case 6: ("status", "{}")
-            default: ("scale", #"{"workers":\#(slot + 1),"pool":"\#(pool)"}"#)
+            switch self.random.below(13) {
+            case 0: ("supervisor.restart", #"{"rolling":true,"wait":\#(wait)}"#)
+            case 1...2: ("supervisor.restart", #"{"worker":\#(slot),"wait":\#(wait)}"#)
+            case 3...4: ("supervisor.drain", #"{"worker":\#(slot)}"#)
+            case 5: ("supervisor.reload", #"{"wait":\#(wait)}"#)
+            case 6: ("supervisor.status", "{}")
+            case 7...8: ("config.update", varied.document.text)
+            case 9: ("config.reload", "{}")
+            default: ("supervisor.scale", #"{"workers":\#(slot + 1),"pool":"\#(pool)"}"#)
             }
         let text = self.noted(
-            client, "supervisor.\(call.method)", #","params":\#(call.params)"#, within: .seconds(700))
+            client, call.method, #","params":\#(call.params)"#, within: .seconds(700))
         self.send(client, self.random.below(4) == 0 ? "[\(text)]" : text)
     }
 }

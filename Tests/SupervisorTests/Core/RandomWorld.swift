@@ -282,6 +282,7 @@ extension Configuration {
             result.pools[index].techniques = random.one(of: [nil, ["one"], ["one", "two"]])
             result.pools[index].methods = random.one(of: [["*"], ["job.*", "rag.*"]])
             result.pools[index].maxMemory = random.one(of: [nil, 2 << 30])
+            result.pools[index].environment = random.one(of: [[:], ["A": "1"], ["A": "2"]])
         }
         return result
     }

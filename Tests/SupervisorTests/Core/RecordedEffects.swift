@@ -87,7 +87,9 @@ struct RecordedEffects: SupervisorEffects {
     mutating func usage(of worker: WorkerToken) -> ResourceUsage? {
         ResourceUsage(residentBytes: self.memory[worker] ?? 8 << 20, cpuPercent: 12.34)
     }
-    mutating func readConfiguration() -> Result<Configuration, InvalidConfiguration> { self.configuration }
+    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration> {
+        self.configuration.map { ServeSettings(configuration: $0, source: ConfigurationSource(of: $0)) }
+    }
     func stderrTail(of worker: WorkerToken) -> String { "first\nlast words" }
     mutating func beginEmbeddingFile() -> Bool {
         self.openFile = []

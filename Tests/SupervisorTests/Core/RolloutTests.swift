@@ -257,7 +257,7 @@ import Testing
         scenario.effects.configuration = .success(new)
         scenario.call(client, 1, "supervisor.reload")
         let result = try scenario.answer(client)["result"]
-        #expect(result?["restart_required"] == ["socket"])
+        #expect(result?["restart_required"] == ["socket.path"])
         #expect(scenario.core.configuration.socket.path == nil)
         #expect(scenario.core.pools[0].size == 3)
         #expect(scenario.status()["pools"]?.arrayValue?.first?["min_workers"] == 3)

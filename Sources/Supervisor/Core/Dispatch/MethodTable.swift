@@ -18,6 +18,9 @@ struct MethodTable {
         case listPipelines = "pipeline.list"
         /// Of the pool; what asks for one worker's is passed on.
         case metrics = "metrics.get"
+        case validateConfiguration = "config.validate"
+        case updateConfiguration = "config.update"
+        case reloadConfiguration = "config.reload"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
     }
