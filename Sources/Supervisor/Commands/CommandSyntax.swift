@@ -55,7 +55,8 @@ struct CommandSyntax: Sendable {
 
 extension CommandSyntax {
     static let all = [
-        Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config, .check,
+        Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config,
+        .check,
         .version,
         .help,
     ]
