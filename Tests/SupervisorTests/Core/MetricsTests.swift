@@ -63,7 +63,7 @@ import Testing
         scenario.pass(.seconds(6))  // the third waits too long
         scenario.call(client, 5, "ping")
         scenario.call(client, 6, "supervisor.status")
-        scenario.call(client, 7, "config.update")
+        scenario.call(client, 7, "rpc.unknown")
         scenario.call(client, 8, "ping", metadata: ["priority": 7])
         #expect(scenario.take(client).count == 8)
         let figures = try Self.figures(scenario, client)

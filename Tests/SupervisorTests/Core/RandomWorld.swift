@@ -159,9 +159,10 @@ final class RandomWorld {
         }
     }
 
-    /// Answers in a message.
+    /// Answers in a message; chunks and events are none.
     private static func count(_ message: [UInt8]) -> Int {
-        (try? JSONValue(parsing: message))?.arrayValue?.count ?? 1
+        let value = try? JSONValue(parsing: message)
+        return value?.arrayValue?.count ?? (value?["method"] == nil ? 1 : 0)
     }
 
     // MARK: What is checked
