@@ -162,6 +162,9 @@ extension IntegrationTests {
             _ = try supervisor.process.exit()
             #expect(Files.exists(directory.file("c")))
             try supervisor.startAgain()
+            try eventually("the control socket is listened on, too") {
+                UnixSocket.owner(of: directory.file("c"))?.pid == supervisor.pid
+            }
             #expect(try Client(directory.file("c"), of: supervisor).call("ping")["result"] != nil)
         }
     }
