@@ -255,7 +255,8 @@ extension SupervisorCore {
                 waiting[entry.stream, default: (0, 0)].bytes += entry.bytes
             }
         }
-        for request in self.requests.all {
+        // With its caller a call loses its place in that backlog.
+        for request in self.requests.all where self.requests[request].connection != nil {
             let stream = self.requests[request].stream
             precondition(stream.waiting == waiting[request] ?? (0, 0), "chunks that wait: \(stream)")
             precondition(stream.waiting.chunks <= stream.sequence, "more chunks wait than were passed on")
