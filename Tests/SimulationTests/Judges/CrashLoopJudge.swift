@@ -128,7 +128,7 @@ struct CrashLoopJudge: Judge {
         if answer.reason == "no_healthy_worker", !call.isInBatch {
             let isReady = ledger.processes.values.contains {
                 $0.pool == pool && $0.role == .serving && $0.readyAt != nil && !$0.isLeaving
-                    && $0.cutOffAt == nil
+                    && $0.cutOffAt == nil && !$0.hangs(at: ledger.now)
             }
             if isReady { return "no_healthy_worker, though a worker is ready" }
         }

@@ -15,9 +15,7 @@ struct SlotJudge: Judge {
         }
         let open = process.open.count + 1
         if open > process.concurrency { return "\(open) calls at a worker that takes \(process.concurrency)" }
-        guard let overrun = process.open.values.compactMap(\.overrunsAt).min(), overrun < ledger.now else {
-            return nil
-        }
+        guard process.hangs(at: ledger.now) else { return nil }
         return "\(ledger.calls[nonce]?.method ?? "") was sent to a worker that hangs"
     }
 
@@ -39,7 +37,7 @@ struct SlotJudge: Judge {
     /// Overrun: its other calls may go on up to their deadlines, then SIGTERM, and SIGKILL after `term_grace`.
     private mutating func judge(_ process: Ledger.Process, _ ledger: Ledger) -> String? {
         guard process.inputClosedAt == nil,
-            let overrun = process.open.values.compactMap(\.overrunsAt).min(), overrun < ledger.now
+            let overrun = process.overrunAt, overrun < ledger.now
         else { return nil }
         self.isTested = true
         let others = process.open.values.filter { $0.cancelledAt == nil }.map(\.deadline).max() ?? overrun

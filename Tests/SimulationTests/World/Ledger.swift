@@ -119,6 +119,12 @@ struct Ledger {
         var isLeaving: Bool {
             self.inputClosedAt != nil || self.terminatedAt != nil || self.killedAt != nil
         }
+
+        /// Since when it goes on with a call that nobody waits for, beyond all grace.
+        var overrunAt: Instant? { self.open.values.compactMap(\.overrunsAt).min() }
+
+        /// It goes on so: it gets no more calls, and leaves when its others are done.
+        func hangs(at now: Instant) -> Bool { self.overrunAt.map { $0 < now } ?? false }
     }
 
     let configuration: Configuration
@@ -209,6 +215,7 @@ extension Ledger {
         if call.stream.chunks == 0, !call.hasOwnTimeout {
             call.deadline = call.sentAt.advanced(by: self.streamTimeout(of: call.method))
             call.due = call.isInBatch ? max(call.due, call.deadline) : call.deadline
+            self.processes[worker]?.open[number]?.deadline = call.deadline
         }
         call.stream.chunks += 1
         call.stream.isFinished = isFinal

@@ -253,7 +253,9 @@ extension VirtualWorker {
     ) -> [WorkerOutput] {
         if behaviour == .replyToAnothersCall, let other = call.other {
             let line = "{\"jsonrpc\":\"2.0\",\"id\":\(other),\"result\":{\"nonce\":\"stolen\"}}"
-            return [WorkerOutput(after: 0, line, .reply(other, .result)), call.result()]
+            var forged = WorkerOutput(after: 0, line, .reply(other, .result))
+            forged.isForged = true
+            return [forged, call.result()]
         }
         let ids = ["\(call.number &+ 1 << 20)", "\"7\"", "-1", "null", "12345678901234567890", "1.5"]
         let id = ids.randomElement(using: &random) ?? "null"

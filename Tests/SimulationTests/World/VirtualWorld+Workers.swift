@@ -55,6 +55,12 @@ extension VirtualWorld {
 
     private mutating func write(_ output: WorkerOutput, _ token: WorkerToken) {
         guard self.workers[token]?.hasClosedOutput == false else { return }
+        // What it meant to steal has come to it meanwhile: it would lie about its own call, which anybody may.
+        if output.isForged, case .reply(let number, _) = output.meaning,
+            self.ledger.processes[token]?.open[number] != nil
+        {
+            return
+        }
         self.settleCutOff()
         switch output.meaning {
         case .reply(let number, let reply): self.ledger.replied(number, reply, by: token)

@@ -103,6 +103,8 @@ struct WorkerOutput {
     var meaning: Meaning
     /// Only its beginning is there.
     var isOversize = false
+    /// It names a call of another worker.
+    var isForged = false
 
     init(after: Nanoseconds, _ line: String, _ meaning: Meaning) {
         self.after = after
