@@ -216,11 +216,20 @@ extension Ledger {
             call.deadline = call.sentAt.advanced(by: self.streamTimeout(of: call.method))
             call.due = call.isInBatch ? max(call.due, call.deadline) : call.deadline
             self.processes[worker]?.open[number]?.deadline = call.deadline
+            if call.isInBatch { self.extendBatch(of: call) }
         }
         call.stream.chunks += 1
         call.stream.isFinished = isFinal
         call.stream.lastAt = self.now
         self.calls[open.nonce] = call
+    }
+
+    /// The others of a batch are answered with its last call.
+    private mutating func extendBatch(of call: Call) {
+        for other in self.calls.values
+        where other.isInBatch && other.client == call.client && other.sentAt == call.sentAt {
+            self.calls[other.nonce]?.due = max(other.due, call.due)
+        }
     }
 
     /// A worker said something about a call. A reply is late when its call was cancelled before, answered before,
