@@ -173,6 +173,20 @@ struct ServedIndex {
         #expect(replies.first { $0["id"] == 3 }?["result"]?["status"] == "degraded")
     }
 
+    private func capabilitiesModel(_ health: JSONValue) -> JSONValue? {
+        health["capabilities"]?["embedding_model"]
+    }
+
+    @Test func saysThatWhatItDependsOnIsNotThere() async throws {
+        let health = try #require(
+            try await ServedIndex(published: false).serve(
+                #"{"jsonrpc":"2.0","id":3,"method":"health.check"}"#
+            ).first?["result"])
+        #expect(health["dependencies"]?["index"]?["status"] == "unavailable")
+        #expect(health["dependencies"]?["index"]?["error"]?.stringValue?.isEmpty == false)
+        #expect(health["dependencies"]?["embedding"]?["status"] == "unavailable")
+    }
+
     @Test func declaresAllThatTheContractNames() async throws {
         let health = try #require(
             try await ServedIndex().serve(#"{"jsonrpc":"2.0","id":3,"method":"health.check"}"#).first?[
@@ -183,6 +197,9 @@ struct ServedIndex {
         ] {
             #expect(health[name] != nil, "\(name)")
         }
+        #expect(health["dependencies"]?["index"]?["status"] == "healthy")
+        #expect(health["dependencies"]?["embedding"]?["status"] == "healthy")
+        #expect(health["dependencies"]?["embedding"]?["model"] == capabilitiesModel(health))
         for name in ["rss_mb", "vms_mb", "percent"] { #expect(health["memory_usage"]?[name] != nil) }
         let capabilities = try #require(health["capabilities"])
         #expect(capabilities["techniques"] == ["bm25", "basic", "hybrid"])

@@ -31,7 +31,7 @@ struct WorkerCapabilities {
     }
 
     /// What `embedding.create` serves; nil when that is an index's model and there is none.
-    private func embeddingModel(_ index: SearchIndex?) -> String? {
+    func embeddingModel(_ index: SearchIndex?) -> String? {
         if let model = self.endpointModel { return model }
         return index.flatMap { LatentSemanticEmbedder(index: $0) }?.model
     }

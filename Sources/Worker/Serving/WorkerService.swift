@@ -7,7 +7,7 @@ final class WorkerService: Sendable {
     let capabilities: WorkerCapabilities
     let holder: IndexHolder
     let metrics: CallMetrics
-    private let embedding: WorkerEmbedding
+    let embedding: WorkerEmbedding
     private let pipelines = PipelineRegistry()
     private let started: MonotonicClock
 
@@ -144,6 +144,7 @@ final class WorkerService: Sendable {
             .init(
                 "pipelines_loaded",
                 .array((self.usable(snapshot).map(\.rawValue) + self.pipelines.names).map { .string($0) })),
+            .init("dependencies", self.dependencies(snapshot)),
             .init("capabilities", self.capabilities.json(snapshot.index)),
         ]
         if !complaints.isEmpty {
