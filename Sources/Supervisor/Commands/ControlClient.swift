@@ -113,12 +113,11 @@ struct ControlClient: ~Copyable {
         _ deadline: Instant?, unlessInterrupted signals: borrowing SignalQueue
     ) throws(CommandFailure) -> [UInt8]? {
         while self.pending.isEmpty {
+            let isWoken = self.socket.wait(orOn: signals.descriptor, for: self.left(deadline))
             if signals.next() != nil { return nil }
-            guard self.socket.wait(orOn: signals.descriptor, for: self.left(deadline)) || deadline == nil
-            else {
-                throw self.noAnswer
-            }
-            try self.read()
+            guard isWoken || deadline == nil else { throw self.noAnswer }
+            // A read would wait for the supervisor, whatever signals come.
+            if self.socket.wait(for: 0) { try self.read() }
         }
         return self.pending.removeFirst()
     }
