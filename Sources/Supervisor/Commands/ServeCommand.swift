@@ -108,7 +108,8 @@ enum ServeCommand {
             configuration, source: settings.source,
             identity: .init(
                 pid: pid, uid: getuid(), socketPath: path, workerLimit: workerLimit,
-                connectionLimit: configuration.limits.connections),
+                connectionLimit: configuration.limits.connections, host: Machine.name,
+                cores: Machine.processors, memoryBytes: Machine.memoryBytes),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
         embeddings?.load(into: &core)
         let server = try Server(

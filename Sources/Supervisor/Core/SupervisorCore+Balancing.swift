@@ -50,27 +50,45 @@ extension SupervisorCore {
         self.candidates.removeAll(keepingCapacity: true)
         var onProbation: WorkerToken?
         for slot in self.pools[pool].slots.indices {
-            guard let token = self.pools[pool].slots[slot].process, token != avoided,
-                self.workers[token].takesCalls
-            else { continue }
-            let admission = self.workers[token].ejection.admission(at: self.now)
-            let inFlight = self.requests.inFlight(on: token)
-            let maxConcurrency = self.workers[token].maxConcurrency
-            guard admission != .none, inFlight < maxConcurrency || !self.holds(.slotLimit) else { continue }
-            guard effects.inputBacklog(of: token) <= Self.inputHighWatermark || !self.holds(.inputWatermark)
-            else {
-                self.isHeldBack = true
-                continue
-            }
-            if admission == .one {
+            guard let token = self.pools[pool].slots[slot].process, token != avoided else { continue }
+            if let obstacle = self.obstacle(for: token, effects) {
+                if obstacle == .doesNotRead { self.isHeldBack = true }
+            } else if self.workers[token].ejection.admission(at: self.now) == .one {
                 onProbation = onProbation ?? token
             } else {
                 self.candidates.append(
                     Balancer.Candidate(
-                        token: token, slot: slot, inFlight: inFlight, maxConcurrency: maxConcurrency))
+                        token: token, slot: slot, inFlight: self.requests.inFlight(on: token),
+                        maxConcurrency: self.workers[token].maxConcurrency))
             }
         }
         return onProbation
+    }
+
+    /// Why a worker gets no call now.
+    enum Obstacle: String {
+        /// It starts, leaves, or is looked at by an operator.
+        case notReady = "not_ready"
+        case ejected
+        /// All its slots are taken.
+        case full
+        /// More than the watermark waits for it to read.
+        case doesNotRead = "does_not_read"
+    }
+
+    /// - Parameter isTrusted: judge it as if it were not ejected.
+    /// - Returns: nil when it may be given one.
+    func obstacle(
+        for worker: WorkerToken, isTrusted: Bool = false, _ effects: some SupervisorEffects
+    ) -> Obstacle? {
+        guard self.workers[worker].takesCalls else { return .notReady }
+        guard isTrusted || self.workers[worker].ejection.admission(at: self.now) != .none else {
+            return .ejected
+        }
+        let isFull = self.requests.inFlight(on: worker) >= self.workers[worker].maxConcurrency
+        guard !isFull || !self.holds(.slotLimit) else { return .full }
+        let isReading = effects.inputBacklog(of: worker) <= Self.inputHighWatermark
+        return isReading || !self.holds(.inputWatermark) ? nil : .doesNotRead
     }
 }
 

@@ -124,6 +124,7 @@ extension SupervisorCore {
         }
         self.removeTimer(.outputStall, Int(connection.index))
         self.pausedConnections.removeAll { $0 == connection }
+        self.forgetSubscriber(connection, &effects)
         self.connections.remove(connection)
     }
 
@@ -320,6 +321,8 @@ extension SupervisorCore {
         case .metrics:
             self.answerMetrics(incoming, metadata, &effects)
         case .validateConfiguration: self.validateConfiguration(incoming, &effects)
+        case .subscribe, .unsubscribe, .systemInfo, .healthDetailed, .discover, .explain:
+            self.answerAtOnce(method, incoming, &effects)
         case .restart, .reload, .drain, .scale, .stop, .clearCache, .initializePipeline, .destroyPipeline,
             .updateConfiguration, .reloadConfiguration:
             self.answerOperator(method, incoming, metadata, &effects)

@@ -49,6 +49,7 @@ extension SupervisorCore {
         _ action: WorkerLife.Action, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
         let grace = self.configuration.timeouts.termGrace
+        self.healthMayHaveChanged = true
         if action != .none { self.reviewEpoch(of: self.workers[worker].pool, &effects) }
         switch action {
         case .none: break

@@ -190,6 +190,7 @@ extension SupervisorCore {
     /// All output of the tick is written as far as it can be: what waited for that goes on.
     mutating func outputWasFlushed(_ effects: inout some SupervisorEffects) {
         if !self.pausedConnections.isEmpty { self.resumeConnections(&effects) }
+        defer { self.tellEvents(&effects) }
         guard self.isHeldBack else { return }
         self.isHeldBack = false
         for pool in self.pools.indices { self.dispatch(pool, &effects) }

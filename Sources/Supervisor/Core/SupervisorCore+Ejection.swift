@@ -71,6 +71,7 @@ extension SupervisorCore {
         _ worker: WorkerToken, _ term: Ejection.Term, _ effects: inout some SupervisorEffects
     ) {
         self.setTimer(.ejection, Int(worker.index), after: term.length)
+        self.healthMayHaveChanged = true
         self.log(
             .warning, "worker.ejected", of: worker,
             ["for_ms": .integer(term.length / .milliseconds(1)), "in_a_row": .integer(term.number)], &effects)
@@ -84,6 +85,7 @@ extension SupervisorCore {
     private mutating func logReadmission(
         _ worker: WorkerToken, why: StaticString, _ effects: inout some SupervisorEffects
     ) {
+        self.healthMayHaveChanged = true
         self.log(.info, "worker.readmitted", of: worker, ["reason": .string("\(why)")], &effects)
     }
 }
@@ -122,6 +124,20 @@ extension SupervisorCore {
             self.logReadmission(worker, why: "too few others are ready", &effects)
             ejected -= 1
         }
+    }
+
+    /// Those that `recallEjected` would have serve again.
+    func wouldBeRecalled(in pool: Int) -> [WorkerToken] {
+        guard self.holds(.ejectedShare) else { return [] }
+        let (ready, ejected) = self.census(pool)
+        let workers = self.pools[pool].slots.compactMap(\.process).filter {
+            self.workers[$0].takesCalls && self.workers[$0].ejection.term != nil
+        }
+        func since(_ worker: WorkerToken) -> Instant { self.workers[worker].ejection.term?.since ?? self.now }
+        let longestFirst = workers.enumerated().sorted {
+            (since($0.element), $0.offset) < (since($1.element), $1.offset)
+        }
+        return longestFirst.prefix(max(0, ejected - ready / 2)).map(\.element)
     }
 
     private func longestEjected(in pool: Int) -> WorkerToken? {

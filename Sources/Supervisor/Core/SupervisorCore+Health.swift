@@ -26,6 +26,7 @@ extension SupervisorCore {
         _ outcome: Outcome, _ worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
         self.closeHealthCheck(worker)
+        self.noteStatement(outcome, of: worker)
         switch Self.report(outcome) {
         case .able(let capabilities)?:
             self.workers[worker].failedHealthChecks = 0
@@ -66,6 +67,10 @@ extension SupervisorCore {
             return self.setTimer(.health, Int(worker.index), after: Self.askAgainAfter)
         }
         guard self.workers[worker].life.isReady else { return }
+        // It was asked for the sake of `health.detailed` only: what is slow or sick may be what it depends on.
+        guard !self.workers[worker].isProvenByCalls else {
+            return self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
+        }
         self.workers[worker].failedHealthChecks += 1
         self.noteFailedCheck(worker, &effects)
         let failures = self.workers[worker].failedHealthChecks
@@ -78,16 +83,21 @@ extension SupervisorCore {
     }
 
     mutating func healthTimerFired(_ worker: WorkerToken, _ effects: inout some SupervisorEffects) {
+        // Whether one dies again and again is a question of time, too.
+        self.healthMayHaveChanged = true
         switch self.workers[worker].life.state {
         case .starting:
             self.askHealth(worker, &effects)
         case .ready:
             let isBusy = self.requests.inFlight(on: worker) >= self.workers[worker].maxConcurrency
-            if self.workers[worker].succeededSinceCheck || isBusy {
+            let isProven = self.workers[worker].succeededSinceCheck
+            self.workers[worker].isProvenByCalls = isProven
+            if isBusy || isProven && !self.wantsDependencies {
                 // Real calls prove more than a check; and a worker whose slots are all busy is not sick.
                 self.workers[worker].succeededSinceCheck = false
                 self.setTimer(.health, Int(worker.index), after: self.configuration.health.interval)
             } else {
+                self.workers[worker].succeededSinceCheck = false
                 self.askHealth(worker, &effects)
             }
             self.sample(worker, &effects)

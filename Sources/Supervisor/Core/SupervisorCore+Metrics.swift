@@ -90,7 +90,7 @@ extension SupervisorCore {
 
 extension MetricsParameters {
     /// - Parameter params: of an accepted message; nil when it has none.
-    fileprivate init(scanned params: UnsafeRawBufferPointer?) throws(RPCError) {
+    init(scanned params: UnsafeRawBufferPointer?) throws(RPCError) {
         var value: JSONValue?
         if let params {
             // The grammar was checked; what is left is a number that no Double holds.

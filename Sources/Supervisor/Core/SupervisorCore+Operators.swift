@@ -27,7 +27,7 @@ extension SupervisorCore {
             case .reloadConfiguration:
                 try self.reloadConfiguration(&params, incoming, metadata, &effects)
             case .ping, .status, .listPipelines, .metrics, .validateConfiguration, .cancelRequest,
-                .cancelled:
+                .cancelled, .subscribe, .unsubscribe, .systemInfo, .healthDetailed, .discover, .explain:
                 preconditionFailure("\(method) is not for operators only")
             }
         } catch {
@@ -35,8 +35,9 @@ extension SupervisorCore {
         }
     }
 
+    /// - Parameter what: what it is that only operators may; nil: the method.
     mutating func refuseStranger(
-        _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
+        _ incoming: IncomingRequest, asking what: String? = nil, _ effects: inout some SupervisorEffects
     ) {
         let peer = self.connections[incoming.caller.connection].peer
         let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
@@ -50,7 +51,7 @@ extension SupervisorCore {
         let isElsewhere = self.mayOperate(peer)
         let error = RPCError(
             .notPermitted, reason: isElsewhere ? "control_socket_only" : "operators_only",
-            "Not permitted: \(incoming.methodText) is for operators only"
+            "Not permitted: \(what ?? incoming.methodText) is for operators only"
                 + (isElsewhere ? ", on the control socket" : ""))
         self.refuse(incoming, error, requestID: requestID, &effects)
     }
@@ -248,6 +249,9 @@ struct OperatorParams {
         self.members = members
     }
 
+    /// The params of a method that takes none.
+    static func expectNone(_ params: UnsafeRawBufferPointer?) throws(RPCError) { try Self(params).finish() }
+
     private mutating func take(_ name: String) -> JSONValue? {
         self.asked.append(name)
         guard let index = self.members.firstIndex(where: { $0.name == name }) else { return nil }
@@ -264,6 +268,32 @@ struct OperatorParams {
         if let text = value.stringValue { return text }
         if let number = value.integerValue { return String(number) }
         throw .invalidParams(name, "expected a string, found \(value.kindDescription)")
+    }
+
+    mutating func strings(_ name: String) throws(RPCError) -> [String]? {
+        guard let value = self.take(name) else { return nil }
+        guard let elements = value.arrayValue else {
+            throw .invalidParams(name, "expected an array of strings, found \(value.kindDescription)")
+        }
+        var strings: [String] = []
+        for (index, element) in elements.enumerated() {
+            guard let string = element.stringValue else {
+                throw .invalidParams(
+                    "\(name)[\(index)]", "expected a string, found \(element.kindDescription)")
+            }
+            strings.append(string)
+        }
+        return strings
+    }
+
+    /// An object or an array.
+    mutating func structure(_ name: String) throws(RPCError) -> JSONValue? {
+        guard let value = self.take(name) else { return nil }
+        switch value {
+        case .object, .array: return value
+        case .null, .bool, .integer, .double, .string:
+            throw .invalidParams(name, "expected an object or an array, found \(value.kindDescription)")
+        }
     }
 
     mutating func flag(_ name: String) throws(RPCError) -> Bool {

@@ -56,7 +56,7 @@ extension SupervisorCore {
     }
 
     /// `params.technique` of the methods that have one; nil when it is absent or no string.
-    private func technique(of incoming: IncomingRequest) -> String? {
+    func technique(of incoming: IncomingRequest) -> String? {
         let hasTechnique = incoming.withMethod {
             $0.elementsEqual("rag.execute".utf8) || $0.elementsEqual("rag.stream".utf8)
         }

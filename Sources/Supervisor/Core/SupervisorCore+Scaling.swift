@@ -95,6 +95,7 @@ extension SupervisorCore {
     /// is idle, then what has the fewest calls, and last what an operator has drained.
     mutating func resize(_ pool: Int, _ why: String, _ effects: inout some SupervisorEffects) {
         let size = self.pools[pool].size
+        self.healthMayHaveChanged = true
         while self.pools[pool].size < self.pools[pool].minWorkers { self.grow(pool, &effects) }
         while self.pools[pool].size > self.pools[pool].maxWorkers {
             let slots = self.pools[pool].slots.indices.filter { self.pools[pool].slots[$0].isWanted }

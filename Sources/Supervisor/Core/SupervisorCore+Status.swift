@@ -13,7 +13,7 @@ extension SupervisorCore {
 
     /// - Parameter forOperator: others do not see what workers wrote to stderr.
     mutating func status(forOperator: Bool, _ effects: inout some SupervisorEffects) -> JSONValue {
-        let healths = self.pools.indices.map { self.health(of: $0, forOperator) }
+        let healths = self.pools.indices.map { self.health(of: $0, forOperator: forOperator) }
         var pools: [JSONValue] = []
         for pool in self.pools.indices {
             pools.append(self.status(ofPool: pool, healths[pool].health, forOperator, &effects))
@@ -44,12 +44,12 @@ extension SupervisorCore {
         return "\(kind) under way, \(rollout.steps.count) of \(all) workers replaced (\(rollout.origin))"
     }
 
-    private static func overall(_ healths: [Health], phase: Phase) -> Health {
+    static func overall(_ healths: [Health], phase: Phase) -> Health {
         if healths.contains(.unavailable) { return .unavailable }
         return healths.contains(.degraded) || phase != .running ? .degraded : .healthy
     }
 
-    private func health(of pool: Int, _ forOperator: Bool) -> (health: Health, reasons: [String]) {
+    func health(of pool: Int, forOperator: Bool) -> (health: Health, reasons: [String]) {
         let name = self.pools[pool].configuration.name
         let slots = self.pools[pool].slots
         var reasons: [String] = []
@@ -143,7 +143,7 @@ extension SupervisorCore {
             "slot": .integer(index),
             "worker_id": .string(process?.id),
             "pid": process?.pid.map { .integer($0) } ?? .null,
-            "state": .string(self.stateName(slot, in: pool)),
+            "state": .string(self.stateName(slot)),
             "reason": self.stateReason(slot, in: pool, forOperator),
             "in_flight": .integer(inFlight),
             "max_concurrency": process.map { .integer($0.maxConcurrency) } ?? .null,
@@ -165,7 +165,7 @@ extension SupervisorCore {
         ]
     }
 
-    private func stateName(_ slot: WorkerSlot, in pool: Int) -> String {
+    func stateName(_ slot: WorkerSlot) -> String {
         switch slot.state {
         case .empty, .unwanted:
             return self.phase == .running ? "preparing" : "terminating"

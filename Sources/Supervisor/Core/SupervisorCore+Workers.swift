@@ -128,6 +128,7 @@ extension SupervisorCore {
         let process = self.workers[worker]
         if let check = process.healthCheck { self.requests.remove(check) }
         self.workers[worker].healthCheck = nil
+        self.healthMayHaveChanged = true
         self.forgetBroadcasts(to: worker, &effects)
         self.forgetFailures(of: worker)
         self.settleCalls(of: worker, exit, &effects)

@@ -19,6 +19,10 @@ struct SupervisorCore: ~Copyable {
         var workerLimit = Int.max
         /// Connections that were allowed at the start: the rest of the descriptors is the workers'.
         var connectionLimit = Int.max
+        /// The machine: its name, its processors, and its memory.
+        var host = ""
+        var cores = 1
+        var memoryBytes: Int64 = 0
     }
 
     enum Phase: Equatable {
@@ -72,6 +76,12 @@ struct SupervisorCore: ~Copyable {
     /// Whether a call's technique decides where it goes, so that params are looked into only where it matters.
     var techniquesMatter = false
     var slowCalls: SlowCalls
+    /// Connections that are told of events.
+    var subscribers: [EventSubscriber] = []
+    /// Something happened to a worker: its pool may be more or less healthy than it was.
+    var healthMayHaveChanged = false
+    /// When somebody last asked what the workers depend on; nil: never.
+    var dependenciesAskedAt: Instant?
     /// A worker was passed over because it does not read what it was sent.
     var isHeldBack = false
 
@@ -236,6 +246,8 @@ extension SupervisorCore {
     /// The last event of a tick: ends the shutdown when nothing is left to wait for.
     mutating func endTick(_ effects: inout some SupervisorEffects) {
         if self.phase == .running { self.watchSizes() } else { self.continueShutdown(&effects) }
+        if self.phase == .running { self.reportPoolHealth(&effects) }
+        self.tellEvents(&effects)
     }
 
     /// Every process a pool speaks of is there, and belongs there.

@@ -61,8 +61,12 @@ protocol SupervisorEffects {
 
     /// Everything is stopped and answered: leave the loop.
     mutating func finish()
+    /// Whether a record of that level is of any use: it would be logged, or somebody has subscribed to events.
     func isLogged(_ level: LogLevel) -> Bool
+    /// Logs a record, and puts it into the feed.
     mutating func log(_ record: LogRecord)
+    /// Where the core finds what was logged and somebody has subscribed to.
+    var feed: EventFeed { get set }
 }
 
 extension SupervisorEffects {
@@ -72,6 +76,12 @@ extension SupervisorEffects {
     /// Nobody counts, and nothing is between the core and its clients.
     func sentBytes(of connection: ConnectionToken) -> Int { 0 }
     mutating func flushOutput(of connection: ConnectionToken) {}
+
+    /// Nobody subscribes where there are no events.
+    var feed: EventFeed {
+        get { EventFeed() }
+        set {}
+    }
 
     /// No file, where there are none.
     mutating func beginEmbeddingFile() -> Bool { false }
@@ -143,4 +153,13 @@ enum LogValue: Equatable, Sendable, ExpressibleByStringLiteral, ExpressibleByInt
     init(stringLiteral value: String) { self = .string(value) }
     init(integerLiteral value: Int64) { self = .whole(value) }
     static func integer(_ value: some BinaryInteger) -> LogValue { .whole(Int64(truncatingIfNeeded: value)) }
+
+    var json: JSONValue {
+        switch self {
+        case .string(let text), .escaped(let text), .tail(let text): .string(text)
+        case .whole(let number): .integer(number)
+        case .number(let number): .double(number)
+        case .bool(let flag): .bool(flag)
+        }
+    }
 }

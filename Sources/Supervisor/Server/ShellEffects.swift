@@ -20,6 +20,7 @@ struct ShellEffects {
     /// nil: embeddings are not kept over a restart.
     private let embeddings: EmbeddingStorage?
     private var compression: LogCompression?
+    var feed = EventFeed()
     private(set) var isFinished = false
 
     init(
@@ -251,8 +252,11 @@ extension ShellEffects {
     mutating func endEmbeddingFile(durably: Bool) { self.embeddings?.end(durably: durably) }
 
     mutating func finish() { self.isFinished = true }
-    func isLogged(_ level: LogLevel) -> Bool { self.log.isLogged(level) }
-    mutating func log(_ record: LogRecord) { self.log.write(record) }
+    func isLogged(_ level: LogLevel) -> Bool { self.log.isLogged(level) || self.feed.isWatched }
+    mutating func log(_ record: LogRecord) {
+        self.log.write(record)
+        self.feed.take(record, isLogged: self.log.isLogged(record.level))
+    }
 
     /// Writes what the events of this tick have left to be sent.
     mutating func flush() {

@@ -290,7 +290,7 @@ import Testing
 
     @Test(arguments: [
         "supervisor.x", "config.x", "events.x", "cache.x", "embedding_cache.get", "rpc.x", "$/x",
-        "notifications/x", "system.info",
+        "notifications/x", "supervisor.explained",
     ]) func keepsReservedMethodsFromWorkers(method: String) throws {
         let scenario = Scenario.ready()
         let client = try scenario.connect()

@@ -22,8 +22,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "supervisor.statusx", "supervisor.", "config.updat", "events.subscribe", "cache.clearx",
-        "embedding_cache.put", "rpc.discover", "$/x", "notifications/x", "health.detailed",
+        "supervisor.statusx", "supervisor.", "config.updat", "events.subscribed", "cache.clearx",
+        "embedding_cache.put", "rpc.discovery", "$/x", "notifications/x",
     ]) func keepsReservedNames(name: String) {
         #expect(Self.route(MethodTable(Configuration()), name) == .reserved)
     }

@@ -11,6 +11,7 @@ struct RecordedEffects: SupervisorEffects {
     var closing: Set<ConnectionToken> = []
     var aborted: Set<ConnectionToken> = []
     var records: [LogRecord] = []
+    var feed = EventFeed()
     var isFinished = false
 
     /// What waits for a client or a worker that takes nothing.
@@ -105,7 +106,10 @@ struct RecordedEffects: SupervisorEffects {
     mutating func endEmbeddingFile(durably: Bool) { self.file = self.openFile }
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { true }
-    mutating func log(_ record: LogRecord) { self.records.append(record) }
+    mutating func log(_ record: LogRecord) {
+        self.records.append(record)
+        self.feed.take(record, isLogged: true)
+    }
 
     var events: [String] { self.records.map(\.event.description) }
 

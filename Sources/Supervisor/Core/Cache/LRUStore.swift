@@ -130,6 +130,11 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
             isStale: isStale)
     }
 
+    /// How long ago the value of a key was stored, without a trace in order and counters; nil: there is none.
+    func age(of key: UnsafeRawBufferPointer, at now: Instant) -> Nanoseconds? {
+        self.find(key, Self.hash(key)).map { now.duration(since: self[$0].storedAt) }
+    }
+
     // MARK: Change
 
     /// Keeps a value, in place of the one that the key had.

@@ -83,6 +83,13 @@ struct ResponseCache: ~Copyable {
         key.withUnsafeBytes { self.entries.store.lookUp($0, at: now, staleFor: window) }
     }
 
+    /// How long ago the response of a key was stored, and whether that is past its time; nil: there is none. Leaves
+    /// no trace.
+    func peek(_ key: [UInt8], at now: Instant) -> (age: Nanoseconds, isStale: Bool)? {
+        guard let age = key.withUnsafeBytes({ self.entries.store.age(of: $0, at: now) }) else { return nil }
+        return (age, age >= self.entries.store.limits.timeToLive)
+    }
+
     mutating func put(_ key: [UInt8], _ result: UnsafeRawBufferPointer, generation: UInt64, at now: Instant) {
         _ = key.withUnsafeBytes { self.entries.store.put($0, result, tag: generation, at: now) }
     }

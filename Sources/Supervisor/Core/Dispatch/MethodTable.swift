@@ -12,6 +12,7 @@ struct MethodTable {
         case drain = "supervisor.drain"
         case scale = "supervisor.scale"
         case stop = "supervisor.stop"
+        case explain = "supervisor.explain"
         case clearCache = "cache.clear"
         case initializePipeline = "pipeline.initialize"
         case destroyPipeline = "pipeline.destroy"
@@ -21,6 +22,11 @@ struct MethodTable {
         case validateConfiguration = "config.validate"
         case updateConfiguration = "config.update"
         case reloadConfiguration = "config.reload"
+        case subscribe = "events.subscribe"
+        case unsubscribe = "events.unsubscribe"
+        case systemInfo = "system.info"
+        case healthDetailed = "health.detailed"
+        case discover = "rpc.discover"
         case cancelRequest = "$/cancelRequest"
         case cancelled = "notifications/cancelled"
     }
@@ -58,8 +64,7 @@ struct MethodTable {
         case worker
     }
 
-    /// Methods that the contract gives to the supervisor, so that no worker sees them.
-    private static let reservedNames = ["health.detailed", "system.info"]
+    /// Beginnings of names that are the supervisor's, so that no worker sees them.
     private static let reservedPrefixes: [StaticString] = [
         "supervisor.", "config.", "events.", "cache.", "embedding_cache.", "rpc.", "$/", "notifications/",
     ]
@@ -95,7 +100,7 @@ struct MethodTable {
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
         self.cacheable = [false]
         self.declaredCacheable = self.declaredIdempotent
-        for name in Self.workersNames + LocalMethod.allCases.map(\.rawValue) + Self.reservedNames {
+        for name in Self.workersNames + LocalMethod.allCases.map(\.rawValue) {
             let index = self.index(adding: name)
             if !name.hasPrefix("$/"), !name.hasPrefix("notifications/") { self.measure(index) }
         }
@@ -233,8 +238,7 @@ struct MethodTable {
 
     private static func answerer(of name: String) -> Answerer {
         if let method = LocalMethod(rawValue: name) { return .supervisor(method) }
-        let isReserved =
-            Self.reservedNames.contains(name) || Array(name.utf8).withUnsafeBytes(Self.isReserved)
+        let isReserved = Array(name.utf8).withUnsafeBytes(Self.isReserved)
         return isReserved ? .nobody : .worker
     }
 

@@ -32,6 +32,8 @@ struct Pool {
     var epochs = EpochHistory()
     /// The model of embeddings whose caller names none.
     var embeddingModel: EmbeddingModel?
+    /// How it was, by the last line of the log that said so; nil: it has not come up yet.
+    var reportedHealth: SupervisorCore.Health?
     /// Rollouts of all its workers; those that were started before the last one are on their way out.
     var cohort = 0
 

@@ -30,6 +30,10 @@ struct WorkerProcess {
     var failedHealthChecks = 0
     /// Whether a call succeeded since the last health check fell due.
     var succeededSinceCheck = false
+    /// Whether calls succeeded in the interval before the health check under way, or the last one.
+    var isProvenByCalls = false
+    /// What it last said of its own health, and of what it depends on; nil: nothing yet.
+    var statement: HealthStatement?
     var latency = PeakLatency()
     /// When it joined workers that served already; nil when it came up with them.
     var joinedAt: Instant?

@@ -21,7 +21,7 @@ enum LogFormat {
             .init("event", .string(record.event.description)),
         ]
         for field in self.fitted(record).fields {
-            members.append(.init(field.key.description, self.value(field.value)))
+            members.append(.init(field.key.description, field.value.json))
         }
         JSONValue.object(members).write(to: &output)
         output.append(0x0A)
@@ -46,15 +46,6 @@ enum LogFormat {
             case .error: "31"
             }
         return "\u{1b}[\(code)m\(text)\u{1b}[0m"
-    }
-
-    private static func value(_ value: LogValue) -> JSONValue {
-        switch value {
-        case .string(let text), .escaped(let text), .tail(let text): .string(text)
-        case .whole(let number): .integer(number)
-        case .number(let number): .double(number)
-        case .bool(let flag): .bool(flag)
-        }
     }
 
     private static func text(_ value: LogValue) -> String {
