@@ -41,6 +41,7 @@ enum SupervisorCommand {
         case "stop": try StopCommand.run(arguments)
         case "cache": try CacheCommand.run(arguments)
         case "config": try ConfigCommand.run(arguments)
+        case "events": try EventsCommand.run(arguments)
         case "check": try CheckCommand.run(arguments)
         case "version": VersionCommand.run()
         case "help": try HelpCommand.run(arguments)

@@ -23,6 +23,8 @@ struct CommandSyntax: Sendable {
     struct Positional: Equatable, Sendable {
         var name: String
         var isRequired = true
+        /// There may be more of them; only the last argument of a command.
+        var isRepeated = false
         var help: String
     }
 
@@ -56,9 +58,7 @@ struct CommandSyntax: Sendable {
 extension CommandSyntax {
     static let all = [
         Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config,
-        .check,
-        .version,
-        .help,
+        .events, .check, .version, .help,
     ]
 
     private static let socket = Option.value(
@@ -163,6 +163,15 @@ extension CommandSyntax {
                 name: "FILE", isRequired: false, help: "in place of $SUPERVISOR_CONFIG; without both no file"),
         ])
 
+    static let events = CommandSyntax(
+        "events", "Print what happens, one line each, as it happens. Ctrl-C ends it.",
+        positionals: [
+            Positional(
+                name: "TOPIC", isRequired: false, isRepeated: true,
+                help: "such as worker.exited, pool.* or log (all but log)")
+        ],
+        options: [.flag("json", "print each event as a line of JSON"), Self.socket])
+
     static let check = CommandSyntax(
         "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",
         options: [.value("timeout", "DURATION", "how long it may take to get ready (60s)")],
@@ -182,7 +191,10 @@ extension CommandSyntax {
 
     /// `supervisor call METHOD [PARAMS] [OPTION…]`
     var usage: String {
-        let positionals = self.positionals.map { $0.isRequired ? " \($0.name)" : " [\($0.name)]" }.joined()
+        let positionals = self.positionals.map { positional in
+            let name = positional.isRepeated ? "\(positional.name)…" : positional.name
+            return positional.isRequired ? " \(name)" : " [\(name)]"
+        }.joined()
         let trailing = self.trailing.map { " [-- \($0.name)]" } ?? ""
         return "\(Self.program) \(self.name)\(positionals) [OPTION…]\(trailing)"
     }

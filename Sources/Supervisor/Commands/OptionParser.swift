@@ -140,7 +140,7 @@ extension CommandSyntax {
     }
 
     private func check(_ positionals: [String]) throws(UsageError) {
-        if positionals.count > self.positionals.count {
+        if positionals.count > self.positionals.count, self.positionals.last?.isRepeated != true {
             let extra = Excerpt.escaped(positionals[self.positionals.count])
             let hint = self.trailing.map { "; \($0.name) goes behind --" } ?? ""
             throw UsageError("unexpected argument \(extra)\(hint)", command: self)

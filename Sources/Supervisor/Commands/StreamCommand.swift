@@ -28,7 +28,7 @@ enum StreamCommand {
         }
     }
 
-    private static func interrupts() throws(CommandFailure) -> SignalQueue {
+    static func interrupts() throws(CommandFailure) -> SignalQueue {
         do throws(SystemError) {
             return try SignalQueue([SIGINT, SIGTERM])
         } catch {
