@@ -58,7 +58,7 @@ struct CommandSyntax: Sendable {
 extension CommandSyntax {
     static let all = [
         Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config,
-        .events, .check, .version, .help,
+        .events, .check, .reference, .version, .help,
     ]
 
     private static let socket = Option.value(
@@ -176,6 +176,10 @@ extension CommandSyntax {
         "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",
         options: [.value("timeout", "DURATION", "how long it may take to get ready (60s)")],
         trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker"))
+
+    static let reference = CommandSyntax(
+        "reference",
+        "Print the reference of methods, errors, events, configuration and commands, as Markdown.")
 
     static let version = CommandSyntax("version", "Print the version.")
 
