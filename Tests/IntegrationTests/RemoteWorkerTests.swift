@@ -20,10 +20,13 @@ extension IntegrationTests {
         private func serve(_ fixture: String = "") throws -> SupervisorProcess {
             let line =
                 "WORKER_ID={worker_id} exec \(Programs.fixtureProgram) --concurrency 4 \(fixture) {worker_id} {pool}"
-            return try SupervisorProcess(
+            let supervisor = try SupervisorProcess(
                 workers: 2, worker: self.server.command(line),
                 settings: "health: { interval: \"300ms\", timeout: \"300ms\", unhealthy_threshold: 2 }, "
-                    + "timeouts: { term_grace: \"300ms\" }")
+                    + "timeouts: { term_grace: \"300ms\" }", waits: false)
+            // Two handshakes at once take many seconds on a machine that has other work.
+            try supervisor.waitUntilReady(2, within: 60)
+            return supervisor
         }
 
         /// The process on the far side of a worker, and the one of sshd that it is a child of.
