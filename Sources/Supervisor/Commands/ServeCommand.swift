@@ -112,7 +112,7 @@ enum ServeCommand {
                 cores: Machine.processors, memoryBytes: Machine.memoryBytes),
             now: Clock.now, wallClock: Clock.wallMilliseconds, seed: ProcessLimits.randomWord())
         embeddings?.load(into: &core)
-        let server = try Server(
+        var server = try Server(
             core: core, effects: effects, loop: loop, listeners: listeners, signals: signals,
             cookie: launcher.cookie)
         server.run()

@@ -11,7 +11,7 @@ extension SupervisorCore {
         _ plan: EmbeddingPlan? = nil
     ) -> Bool {
         guard self.holds(.singleFlight), self.requests.count < RequestTable.maximumCount,
-            let flight = self.flightKey.withUnsafeBytes(self.requests.flights.find)
+            let flight = self.flightKey.withUnsafeBytes({ self.requests.flights.find($0) })
         else { return false }
         if plan == nil { self.responses.coalesced += 1 }
         let request = self.register(

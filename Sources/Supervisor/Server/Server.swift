@@ -3,7 +3,9 @@ import Protocol
 
 /// The supervisor at work: one thread, one loop. Turns readiness of descriptors into events for the core, and
 /// lets its effects be written at the end of each tick. Decides nothing.
-final class Server {
+///
+/// A struct: of a class, every event would have to ask at run time whether somebody else is at the core.
+struct Server: ~Copyable {
     private static let readBufferBytes = 64 * 1024
     /// Reads of one pipe after its process is gone: a grandchild may hold it open and go on writing.
     private static let lastReads = 64
@@ -28,22 +30,22 @@ final class Server {
         core: consuming SupervisorCore, effects: ShellEffects, loop: EventLoop<Source>,
         listeners: [OpenListener], signals: consuming SignalQueue, cookie: String
     ) throws(SystemError) {
+        _ = try loop.register(signals.descriptor, for: .reading, as: .signals)
+        self.guardianRegistration = try loop.register(
+            effects.guardian.pidfd, for: .reading, as: .guardian)
         self.messageLimits = core.limits.messages
         self.core = core
         self.effects = effects
         self.loop = loop
         self.cookie = cookie
         self.listeners = listeners
-        _ = try loop.register(signals.descriptor, for: .reading, as: .signals)
-        self.guardianRegistration = try loop.register(
-            effects.guardian.pidfd, for: .reading, as: .guardian)
         self.signals = signals
     }
 
     deinit { self.buffer.deallocate() }
 
     /// Serves until it is told to stop and everything is answered and gone.
-    func run() {
+    mutating func run() {
         self.core.start(&self.effects)
         self.endTick()
         while !self.effects.isFinished {
@@ -75,7 +77,7 @@ final class Server {
         return next.map { $0.duration(since: Clock.now) }
     }
 
-    private func endTick() {
+    private mutating func endTick() {
         self.core.endTick(&self.effects)
         repeat {
             self.effects.flush()
@@ -84,7 +86,7 @@ final class Server {
     }
 
     /// Waiting output is given a moment, the guardian sees to what is left, then the socket file goes.
-    private func finish() {
+    private mutating func finish() {
         self.effects.flush()
         self.effects.abortCompression()
         self.effects.guardian.finish()
@@ -93,7 +95,7 @@ final class Server {
         for listener in self.listeners { listener.close() }
     }
 
-    private func handle(_ source: Source, _ readiness: Readiness) {
+    private mutating func handle(_ source: Source, _ readiness: Readiness) {
         switch source {
         case .listener(let kind):
             for listener in self.listeners where listener.kind == kind { self.acceptConnections(listener) }
@@ -111,7 +113,7 @@ final class Server {
     }
 
     /// What failed while effects were carried out.
-    private func handleDeferred() {
+    private mutating func handleDeferred() {
         for event in self.effects.takeDeferred() {
             switch event {
             case .spawned(let worker, let pid):
@@ -130,7 +132,7 @@ final class Server {
         }
     }
 
-    private func takeSignals() {
+    private mutating func takeSignals() {
         while let signal = self.signals.next() {
             let sender = signal.pid == 0 ? "" : " from pid \(signal.pid)"
             switch signal.number {
@@ -147,7 +149,7 @@ final class Server {
     }
 
     /// Somebody killed the guardian: a new one learns what the old one knew.
-    private func replaceGuardian() {
+    private mutating func replaceGuardian() {
         let old = self.effects.guardian
         // Before the fork: the new one shares our descriptors for a moment, and what is shared stays ready when it
         // is closed; then the new guardian would be taken for dead as well.
@@ -169,7 +171,7 @@ final class Server {
 // MARK: - Clients
 
 extension Server {
-    private func acceptConnections(_ listener: OpenListener) {
+    private mutating func acceptConnections(_ listener: OpenListener) {
         // Bounded, so that a flood of connections does not hold up those that are there.
         for _ in 0..<64 {
             switch listener.accept() {
@@ -190,12 +192,12 @@ extension Server {
         }
     }
 
-    private func acceptAgain(_ listener: OpenListener) {
+    private mutating func acceptAgain(_ listener: OpenListener) {
         listener.acceptsAgainAt = nil
         listener.setAccepting(true, in: self.loop)
     }
 
-    private func welcome(_ socket: consuming FileDescriptor, by listener: OpenListener) {
+    private mutating func welcome(_ socket: consuming FileDescriptor, by listener: OpenListener) {
         guard let peer = UnixSocket.peer(of: socket) else { return }
         guard let token = self.core.connectionOpened(peer, isOnControlSocket: listener.kind == .control)
         else {
@@ -220,7 +222,7 @@ extension Server {
         }
     }
 
-    private func clientIsReady(_ token: ConnectionToken, _ readiness: Readiness) {
+    private mutating func clientIsReady(_ token: ConnectionToken, _ readiness: Readiness) {
         guard let connection = self.effects.connection(token) else { return }
         if readiness.canWrite { self.effects.flush(connection) }
         if readiness.isHungUp {
@@ -235,7 +237,7 @@ extension Server {
     /// Takes in what one read brings: no client holds up the others by sending without end.
     ///
     /// - Returns: whether there may be more.
-    private func read(from connection: ClientConnection) -> Bool {
+    private mutating func read(from connection: ClientConnection) -> Bool {
         switch connection.socket.read(into: self.buffer) {
         case .bytes(let count):
             self.take(UnsafeRawBufferPointer(rebasing: self.buffer[..<count]), from: connection)
@@ -258,7 +260,7 @@ extension Server {
         }
     }
 
-    private func take(_ bytes: UnsafeRawBufferPointer, from connection: ClientConnection) {
+    private mutating func take(_ bytes: UnsafeRawBufferPointer, from connection: ClientConnection) {
         var offset = 0
         while let frame = connection.decoder.next(in: bytes, from: &offset) {
             self.take(frame, bytes, from: connection)
@@ -271,7 +273,7 @@ extension Server {
         if !isAllowed { connection.decoder.discardMessage() }
     }
 
-    private func take(
+    private mutating func take(
         _ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from connection: ClientConnection
     ) {
         let token = connection.token
@@ -289,7 +291,7 @@ extension Server {
         }
     }
 
-    private func endInput(of connection: ClientConnection) {
+    private mutating func endInput(of connection: ClientConnection) {
         if let frame = connection.decoder.finish() {
             self.take(frame, UnsafeRawBufferPointer(start: nil, count: 0), from: connection)
         }
@@ -297,7 +299,7 @@ extension Server {
         self.core.inputEnded(connection.token, &self.effects)
     }
 
-    private func disconnect(_ connection: ClientConnection) {
+    private mutating func disconnect(_ connection: ClientConnection) {
         self.effects.remove(connection)
         self.core.disconnected(connection.token, &self.effects)
     }
@@ -306,14 +308,14 @@ extension Server {
 // MARK: - Workers
 
 extension Server {
-    private func flushInput(of token: WorkerToken) {
+    private mutating func flushInput(of token: WorkerToken) {
         guard let worker = self.effects.worker(token), !worker.flush(in: self.loop) else { return }
         self.effects.defer(.inputFailed(token))
     }
 
     /// - Returns: whether there may be more.
     @discardableResult
-    private func readOutput(of worker: WorkerPipes) -> Bool {
+    private mutating func readOutput(of worker: WorkerPipes) -> Bool {
         switch worker.output.read(into: self.buffer) {
         case .bytes(let count):
             let bytes = UnsafeRawBufferPointer(rebasing: self.buffer[..<count])
@@ -334,8 +336,9 @@ extension Server {
         }
     }
 
-    private func take(_ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from worker: WorkerPipes)
-    {
+    private mutating func take(
+        _ frame: FrameDecoder.Frame, _ bytes: UnsafeRawBufferPointer, from worker: WorkerPipes
+    ) {
         switch frame {
         case .input(let range):
             self.core.workerWrote(UnsafeRawBufferPointer(rebasing: bytes[range]), worker.token, &self.effects)
@@ -352,7 +355,7 @@ extension Server {
 
     /// - Returns: whether there may be more.
     @discardableResult
-    private func readErrors(of worker: WorkerPipes) -> Bool {
+    private mutating func readErrors(of worker: WorkerPipes) -> Bool {
         switch worker.errors.read(into: self.buffer) {
         case .bytes(let count):
             worker.errorLines.take(UnsafeRawBufferPointer(rebasing: self.buffer[..<count])) {
@@ -368,7 +371,7 @@ extension Server {
         }
     }
 
-    private func logErrorLine(_ line: UnsafeRawBufferPointer, of worker: WorkerPipes) {
+    private mutating func logErrorLine(_ line: UnsafeRawBufferPointer, of worker: WorkerPipes) {
         self.effects.log(
             .info, "worker.stderr",
             [
@@ -379,7 +382,7 @@ extension Server {
 
     /// The process has ended. Its group is killed before its pid is given back, so that the number cannot be a
     /// stranger's; then all that it wrote is read, and only then are its calls settled.
-    private func workerExited(_ token: WorkerToken) {
+    private mutating func workerExited(_ token: WorkerToken) {
         guard let worker = self.effects.worker(token) else { return }
         kill(-worker.pid, SIGKILL)
         for _ in 0..<Self.lastReads where worker.outputRegistration != nil {

@@ -8,7 +8,7 @@ import Testing
     typealias Priority = RequestMetadata.Priority
 
     /// A table with one pool, and a clock.
-    struct Waiting {
+    struct Waiting: ~Copyable {
         var table = RequestTable(pools: 1)
         var now = Instant(nanoseconds: .seconds(1000))
 

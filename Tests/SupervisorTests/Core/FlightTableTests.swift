@@ -63,7 +63,9 @@ import Testing
         }
     }
 
-    private static func compare(_ table: RequestTable, _ model: [FlightToken: Entry], _ key: [UInt8]) {
+    private static func compare(
+        _ table: borrowing RequestTable, _ model: [FlightToken: Entry], _ key: [UInt8]
+    ) {
         #expect(table.count == model.values.reduce(0) { $0 + 1 + $1.waiters.count })
         let found = key.withUnsafeBytes { table.flights.find($0) }
         #expect(found == model.first { $0.value.isOpen && $0.value.key == key }?.key)

@@ -103,7 +103,7 @@ import Testing
         }
     }
 
-    private static func compare(_ table: RequestTable, _ model: [RequestToken: Entry]) {
+    private static func compare(_ table: borrowing RequestTable, _ model: [RequestToken: Entry]) {
         #expect(table.count == model.count)
         #expect(table.heldBytes == model.values.reduce(0) { $0 + $1.bytes })
         #expect(table.retriesOpen == model.values.count { $0.isRetry })

@@ -52,20 +52,22 @@ struct CallQueue {
     // MARK: In and out
 
     /// Puts a call behind the others of its connection.
-    mutating func append(_ call: RequestToken, _ requests: SlotMap<Request>, _ links: inout Links) {
+    mutating func append(_ call: RequestToken, _ requests: borrowing SlotMap<Request>, _ links: inout Links) {
         self.count += 1
         self.levels[requests[call].priority.level].append(
             call, flow: Self.flow(of: requests[call].turn), arrivedAt: requests[call].arrivedAt, &links)
     }
 
     /// Puts a call that its worker lost before the others of its priority.
-    mutating func prependRetried(_ call: RequestToken, _ requests: SlotMap<Request>, _ links: inout Links) {
+    mutating func prependRetried(
+        _ call: RequestToken, _ requests: borrowing SlotMap<Request>, _ links: inout Links
+    ) {
         self.count += 1
         self.levels[requests[call].priority.level].retried.prepend(Int(call.index), &links)
     }
 
     /// A call leaves without having been sent; its connection keeps its turn.
-    mutating func remove(_ call: RequestToken, _ requests: SlotMap<Request>, _ links: inout Links) {
+    mutating func remove(_ call: RequestToken, _ requests: borrowing SlotMap<Request>, _ links: inout Links) {
         self.count -= 1
         let level = requests[call].priority.level
         if requests[call].avoided == nil {
@@ -76,7 +78,7 @@ struct CallQueue {
     }
 
     /// A call leaves for a worker; its connection's next turn comes after those of all others.
-    mutating func take(_ call: RequestToken, _ requests: SlotMap<Request>, _ links: inout Links) {
+    mutating func take(_ call: RequestToken, _ requests: borrowing SlotMap<Request>, _ links: inout Links) {
         let level = requests[call].priority.level
         let isAged = self.levels[..<level].contains { !$0.isEmpty }
         self.sentSinceAged = isAged ? 0 : min(self.sentSinceAged + 1, Self.spacing)
@@ -93,7 +95,7 @@ struct CallQueue {
     ///
     /// - Parameter unsuitable: calls that this worker lost are stepped over.
     func next(
-        at now: Instant, unsuitable: WorkerToken?, _ requests: SlotMap<Request>, _ links: Links
+        at now: Instant, unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>, _ links: Links
     ) -> RequestToken? {
         var first: Candidate?
         var due: Candidate?
@@ -111,7 +113,7 @@ struct CallQueue {
     }
 
     private func candidate(
-        _ level: Int, _ unsuitable: WorkerToken?, _ requests: SlotMap<Request>, _ links: Links
+        _ level: Int, _ unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>, _ links: Links
     ) -> Candidate? {
         let turn = self.levels[level].turn(requests)
         var retried = self.levels[level].retried.first
@@ -132,18 +134,18 @@ struct CallQueue {
     /// The slots of all calls: by priority, the retried ones first, then by connection in the order of their turns.
     func slots(_ links: Links) -> [Int] { self.levels.flatMap { $0.slots(links) } }
 
-    func _checkInvariants(_ requests: SlotMap<Request>, _ links: Links) {
+    func _checkInvariants(_ requests: borrowing SlotMap<Request>, _ links: Links) {
         precondition(self.slots(links).count == self.count, "\(self.count) counted")
         for (index, level) in self.levels.enumerated() {
             level._checkInvariants(links)
-            for call in level.slots(links).compactMap(requests.token) {
+            for call in level.slots(links).compactMap({ requests.token(at: $0) }) {
                 precondition(requests[call].priority.level == index, "of another priority")
             }
-            for call in level.retried.slots(links).compactMap(requests.token) {
+            for call in level.retried.slots(links).compactMap({ requests.token(at: $0) }) {
                 precondition(requests[call].avoided != nil, "retried, but lost by no worker")
             }
             for (flow, calls) in level.waiting(links) {
-                for call in calls.compactMap(requests.token) {
+                for call in calls.compactMap({ requests.token(at: $0) }) {
                     precondition(Self.flow(of: requests[call].turn) == flow, "of another connection")
                     precondition(requests[call].avoided == nil, "a retried call among the others")
                 }
@@ -184,7 +186,7 @@ private struct Level {
     }
 
     /// A flow had its turn; if it has more calls, it gets in line again.
-    mutating func endTurn(of flow: Int, _ requests: SlotMap<Request>) {
+    mutating func endTurn(of flow: Int, _ requests: borrowing SlotMap<Request>) {
         guard let slot = self.flows[flow].calls.first, let call = requests.token(at: slot) else { return }
         self.turns.remove(flow, &self.turnLinks)
         self.getInLine(flow, since: requests[call].arrivedAt)
@@ -196,7 +198,7 @@ private struct Level {
     }
 
     /// The first call of the flow whose turn it is.
-    func turn(_ requests: SlotMap<Request>) -> (call: RequestToken, waitsSince: Instant)? {
+    func turn(_ requests: borrowing SlotMap<Request>) -> (call: RequestToken, waitsSince: Instant)? {
         guard let flow = self.turns.first, let slot = self.flows[flow].calls.first,
             let call = requests.token(at: slot)
         else { return nil }

@@ -40,7 +40,7 @@ struct Flight {
 }
 
 /// The flights, and where the open ones are found by key. All operations are O(1).
-struct FlightTable {
+struct FlightTable: ~Copyable {
     private var flights = SlotMap<Flight>()
     /// Open flights by the hash of their keys. Of two keys with one hash only the first has an open flight.
     private var open: [Int: FlightToken] = [:]
@@ -107,9 +107,15 @@ struct FlightTable {
         return hasher.finalize()
     }
 
+    private var openTokens: [FlightToken] {
+        var open: [FlightToken] = []
+        for token in self.flights.tokens where self.flights[token].isOpen { open.append(token) }
+        return open
+    }
+
     func _checkInvariants() {
         self.flights._checkInvariants()
-        let open = self.flights.tokens.filter { self.flights[$0].isOpen }
+        let open = self.openTokens
         precondition(open.count == self.open.count, "\(open.count) open flights, \(self.open.count) found")
         for token in open {
             precondition(self.open[self.flights[token].hash] == token, "an open flight that is not found")

@@ -6,7 +6,7 @@ import Protocol
 /// Counts (calls in flight on a worker, calls queued in a pool, open calls of a connection) are lengths of
 /// the table's own lists, changed only together with a request's state, so that a slot of a worker is freed
 /// exactly once whatever happens to its call. All operations are O(1); deadlines are O(log n).
-struct RequestTable {
+struct RequestTable: ~Copyable {
     private var requests = SlotMap<Request>()
     private var queues: [CallQueue]
     private var workers: [SlotList] = []
@@ -288,7 +288,7 @@ struct RequestTable {
     mutating func endFlight(_ flight: FlightToken) { self.flights.remove(flight) }
 
     func firstWaiter(for flight: FlightToken) -> RequestToken? {
-        self.flights[flight].waiters.first.flatMap(self.requests.token)
+        self.flights[flight].waiters.first.flatMap { self.requests.token(at: $0) }
     }
 
     /// In the order in which they came. O(waiters)
@@ -361,7 +361,7 @@ extension RequestTable {
         while lists.count <= index { lists.append(SlotList()) }
     }
 
-    private func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap(self.requests.token) }
+    private func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap { self.requests.token(at: $0) } }
 
     /// Takes a request out of the queue or off the worker it is on.
     private mutating func leavePlace(_ token: RequestToken) {
