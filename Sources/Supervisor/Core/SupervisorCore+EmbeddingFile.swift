@@ -60,7 +60,7 @@ extension SupervisorCore {
             if self.writeVectors(&cursor, limit: Self.slice, &effects) {
                 self.embeddingFile.stage = .writing(cursor: cursor)
             } else {
-                effects.endEmbeddingFile(durably: false)
+                if !effects.endEmbeddingFile(durably: false) { self.embeddings.noteUnsaved() }
                 self.embeddingFile.stage = .idle
                 if self.embeddings.hasChanged { self.saveEmbeddingsLater() }
                 return
@@ -77,7 +77,8 @@ extension SupervisorCore {
         self.writeModels(&effects)
         var cursor = 0
         while self.writeVectors(&cursor, limit: Self.slice, &effects) {}
-        effects.endEmbeddingFile(durably: true)
+        // Nobody is left to try it again: the shell has logged what went wrong.
+        _ = effects.endEmbeddingFile(durably: true)
     }
 
     private func writeVectors(

@@ -57,7 +57,8 @@ protocol SupervisorEffects {
     /// Puts what was written in the place of the file there was.
     ///
     /// - Parameter durably: it is to be on the disk when this returns.
-    mutating func endEmbeddingFile(durably: Bool)
+    /// - Returns: whether all of it was written; if not, the old file stands.
+    mutating func endEmbeddingFile(durably: Bool) -> Bool
 
     /// Everything is stopped and answered: leave the loop.
     mutating func finish()
@@ -89,7 +90,7 @@ extension SupervisorEffects {
         _ kind: EmbeddingRecordKind, key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer,
         storedAt: Int64
     ) {}
-    mutating func endEmbeddingFile(durably: Bool) {}
+    mutating func endEmbeddingFile(durably: Bool) -> Bool { false }
 
     /// Logs a change of state; the fields are not even built when the level is off.
     mutating func log(

@@ -88,18 +88,21 @@ final class EmbeddingStorage {
         }
     }
 
-    func end(durably: Bool) {
-        guard let writer = self.writer.take() else { return }
+    /// - Returns: whether all that was appended is in place; why not, is in the log.
+    func end(durably: Bool) -> Bool {
+        guard let writer = self.writer.take() else { return false }
         do throws(SystemError) {
             try writer.commit(durably: durably)
             if self.isFailing { self.write(.info, "cache.file_written", [("file", .string(self.lock.path))]) }
             self.isFailing = false
+            return true
         } catch {
             self.note(error)
+            return false
         }
     }
 
-    /// The file there was stays; the next change tries again. Said once for a disk that is full for hours.
+    /// The file there was stays; the core tries again later. Said once for a disk that is full for hours.
     private func note(_ error: SystemError) {
         guard !self.isFailing else { return }
         self.isFailing = true

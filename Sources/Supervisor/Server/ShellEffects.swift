@@ -249,7 +249,9 @@ extension ShellEffects {
     ) {
         self.embeddings?.append(kind.rawValue, key: key, value: value, storedAt: storedAt)
     }
-    mutating func endEmbeddingFile(durably: Bool) { self.embeddings?.end(durably: durably) }
+    mutating func endEmbeddingFile(durably: Bool) -> Bool {
+        self.embeddings?.end(durably: durably) ?? false
+    }
 
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { self.log.isLogged(level) || self.feed.isWatched }

@@ -121,6 +121,32 @@ import Testing
         #expect(scenario.effects.file.count { $0.kind == 0 } == 1)
     }
 
+    @Test func aDiskThatFillsUpWhileItIsWrittenIsTriedAgain() throws {
+        let scenario = Self.scenario()
+        let client = try scenario.connect()
+        scenario.effects.canFinishFile = false
+        #expect(try scenario.missing(client, ["a"]) == ["a"])
+        scenario.pass(.seconds(61))
+        #expect(scenario.effects.file.isEmpty)
+        scenario.effects.canFinishFile = true
+        scenario.pass(.seconds(61))
+        #expect(scenario.effects.file.count { $0.kind == 0 } == 1)
+        #expect(scenario.core.timers.time(of: scenario.core.key(.embeddingFile, 0)) == nil, "idle is idle")
+    }
+
+    @Test func whatCouldNotBeWrittenIsWrittenAtTheEnd() throws {
+        let scenario = Self.scenario()
+        let client = try scenario.connect()
+        scenario.effects.canFinishFile = false
+        #expect(try scenario.missing(client, ["a"]) == ["a"])
+        scenario.pass(.seconds(61))
+        scenario.effects.canFinishFile = true
+        scenario.tick { $0.stop(reason: "test", &$1) }
+        for worker in scenario.workers { scenario.exit(worker, .exited(code: 0)) }
+        #expect(scenario.effects.isFinished)
+        #expect(scenario.effects.file.count { $0.kind == 0 } == 1)
+    }
+
     @Test func recordsThatAreNoneAreLeftOut() throws {
         let scenario = Self.scenario()
         let records: [(UInt8, [UInt8], [UInt8])] = [

@@ -33,6 +33,8 @@ struct RecordedEffects: SupervisorEffects {
     var file: [FileRecord] = []
     private var openFile: [FileRecord] = []
     var canWriteFile = true
+    /// False: the disk is full before the last of it is written.
+    var canFinishFile = true
 
     struct FileRecord: Equatable {
         var kind: UInt8
@@ -103,7 +105,10 @@ struct RecordedEffects: SupervisorEffects {
         self.openFile.append(
             FileRecord(kind: kind.rawValue, key: Array(key), value: Array(value), storedAt: storedAt))
     }
-    mutating func endEmbeddingFile(durably: Bool) { self.file = self.openFile }
+    mutating func endEmbeddingFile(durably: Bool) -> Bool {
+        if self.canFinishFile { self.file = self.openFile }
+        return self.canFinishFile
+    }
     mutating func finish() { self.isFinished = true }
     func isLogged(_ level: LogLevel) -> Bool { true }
     mutating func log(_ record: LogRecord) {

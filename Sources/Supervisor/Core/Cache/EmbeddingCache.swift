@@ -167,6 +167,8 @@ struct EmbeddingCache: ~Copyable {
     // MARK: The file
 
     mutating func noteSaved() { self.hasChanged = false }
+    /// It could not be.
+    mutating func noteUnsaved() { self.hasChanged = true }
 
     /// Visits some of the vectors, for the file.
     ///
