@@ -112,8 +112,8 @@ struct Envelope {
 
     /// Whether the bytes of the range are that text.
     static func equal(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>, _ text: StaticString) -> Bool {
-        guard range.count == text.utf8CodeUnitCount, let base = bytes.baseAddress else { return false }
-        return memcmp(base + range.lowerBound, text.utf8Start, range.count) == 0
+        let name = UnsafeRawBufferPointer(rebasing: bytes[range])
+        return name.isEqual(to: UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 }
 

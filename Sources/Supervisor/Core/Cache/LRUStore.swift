@@ -1,4 +1,4 @@
-import Glibc
+import Protocol
 
 /// Byte strings by byte keys, of which the least recently used are forgotten first: by number, by bytes, and by age.
 ///
@@ -340,9 +340,8 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
     /// Whether an entry has that key.
     func isEntry(_ index: UInt32, of key: UnsafeRawBufferPointer) -> Bool {
         guard Int(self[index].keyCount) == key.count else { return false }
-        guard let base = key.baseAddress, let bytes = self.arena.bytes(at: self[index].place).baseAddress
-        else { return key.isEmpty }
-        return memcmp(bytes, base, key.count) == 0
+        let entry = self.arena.bytes(at: self[index].place)
+        return UnsafeRawBufferPointer(rebasing: entry[..<key.count]).isEqual(to: key)
     }
 
     // MARK: Checks

@@ -180,7 +180,7 @@ struct MethodTable {
     }
 
     private func isName(_ name: UnsafeRawBufferPointer, of entry: Int) -> Bool {
-        self.entries[entry].name.count == name.count && name.elementsEqual(self.entries[entry].name)
+        self.entries[entry].name.withUnsafeBytes { $0.isEqual(to: name) }
     }
 
     /// How long a call of the method may take unless its caller says otherwise.

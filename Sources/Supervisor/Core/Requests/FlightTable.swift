@@ -1,3 +1,5 @@
+import Protocol
+
 typealias FlightToken = Token<Flight>
 
 /// Equal cacheable calls that share one call to a worker (single flight).
@@ -56,9 +58,9 @@ struct FlightTable: ~Copyable {
 
     /// The open flight of a key.
     func find(_ key: UnsafeRawBufferPointer) -> FlightToken? {
-        guard let flight = self.open[Self.hash(key)], self.flights[flight].key.elementsEqual(key) else {
-            return nil
-        }
+        guard let flight = self.open[Self.hash(key)],
+            self.flights[flight].key.withUnsafeBytes({ $0.isEqual(to: key) })
+        else { return nil }
         return flight
     }
 

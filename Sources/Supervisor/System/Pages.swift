@@ -2,6 +2,8 @@ import Glibc
 
 /// Memory straight from the system, and straight back to it.
 ///
+/// The core's caches live in it. It is no effect, no more than what an array allocates is: nothing is decided by it.
+///
 /// What is freed to malloc it may keep: it gives the end of its heap back only beyond a threshold that grows to twice
 /// the largest block ever freed, and never a hole in it.
 enum Pages {
