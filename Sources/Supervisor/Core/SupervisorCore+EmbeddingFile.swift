@@ -111,7 +111,7 @@ extension SupervisorCore {
     }
 
     private static func hash(ofCommand command: [String]) -> UInt64 {
-        StableHash.of(command.flatMap { Array($0.utf8) + [0] })
+        XXHash64.hash(command.flatMap { Array($0.utf8) + [0] })
     }
 
     /// Takes a record of the file, before the start.

@@ -74,7 +74,7 @@ extension SupervisorCore {
             if canonical == Array("{}".utf8) { canonical = [] }
         }
         // Two configurations with one hash: the second goes on from there.
-        var hash = StableHash.of(canonical)
+        var hash = XXHash64.hash(canonical)
         while true {
             let id = Pipeline.id(technique: technique, hash: hash)
             let other = self.pipelines.first { $0.id == id && $0.canonical != canonical }

@@ -52,6 +52,19 @@ import Testing
         #expect(!table.isIdempotent(.other, in: 0))
     }
 
+    /// More than 16 bits can count.
+    @Test func hasRoomForAnyNumberOfNames() {
+        var configuration = Configuration()
+        for index in 0..<66_000 {
+            configuration.timeouts.perMethod["m\(index)"] = .milliseconds(Int64(1 + index))
+        }
+        let table = MethodTable(configuration)
+        for index in stride(from: 0, to: 66_000, by: 999) {
+            #expect(table.timeout(of: Self.index(table, "m\(index)")) == .milliseconds(Int64(1 + index)))
+        }
+        #expect(table.timeout(of: .other) == .seconds(60))
+    }
+
     @Test func takesWhatAPoolDeclaresLast() {
         var configuration = Configuration()
         configuration.pools.append(Configuration.Pool(name: "b"))

@@ -1,3 +1,5 @@
+import Protocol
+
 /// The epochs of a pool's workers: words by which they say what their answers were computed from (protocol §5).
 ///
 /// An epoch that is not among the last 64 becomes the pool's. An older one is an index rolled back, or a worker that
@@ -10,7 +12,7 @@ struct EpochHistory {
     /// the same in every process; that there is no word is an epoch like any other.
     struct Epoch: Hashable, Sendable {
         let hash: UInt64
-        init(_ word: String?) { self.hash = word.map { StableHash.of($0.utf8) } ?? 0 }
+        init(_ word: String?) { self.hash = word.map { XXHash64.hash(Array($0.utf8)) } ?? 0 }
     }
 
     static let capacity = 64
@@ -43,13 +45,5 @@ struct EpochHistory {
         self.epochs.removeAll { $0 == epoch }
         if self.epochs.count == Self.capacity { self.epochs.removeFirst() }
         self.epochs.append(epoch)
-    }
-}
-
-/// FNV-1a of 64 bits (G. Fowler, L. C. Noll, P. Vo): the same in every process, for what is kept in a file and for
-/// words of our own workers; it is no protection from those who choose what is hashed.
-enum StableHash {
-    static func of(_ bytes: some Sequence<UInt8>) -> UInt64 {
-        bytes.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     }
 }

@@ -73,7 +73,7 @@ struct MethodTable {
 
     private var entries: [Entry]
     /// Where a name's entry is, by the hash of the name; 0: nowhere. At least twice as many as entries.
-    private var places: [UInt16] = Array(repeating: 0, count: 128)
+    private var places: [UInt32] = Array(repeating: 0, count: 128)
     /// The methods with figures of their own, by the numbers of the figures.
     private(set) var measuredNames = ["other"]
     /// How long a call may take that is answered in chunks, unless its method or its caller says otherwise.
@@ -169,10 +169,8 @@ struct MethodTable {
 
     /// Where the index of a name is in `places`, or would be.
     private func place(of name: UnsafeRawBufferPointer) -> Int {
-        // FNV-1a. Whoever makes names collide has them all compared, at most as many as there are.
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in name { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        var place = Int(truncatingIfNeeded: hash ^ hash >> 32) & (self.places.count - 1)
+        // Whoever makes names collide has them all compared, at most as many as there are.
+        var place = Int(truncatingIfNeeded: XXHash64.hash(name)) & (self.places.count - 1)
         while self.places[place] != 0, !self.isName(name, of: Int(self.places[place])) {
             place = (place + 1) & (self.places.count - 1)
         }
@@ -249,7 +247,7 @@ struct MethodTable {
             for entry in 1..<newest { self.enter(entry) }
         }
         let place = self.entries[newest].name.withUnsafeBytes(self.place)
-        self.places[place] = UInt16(newest)
+        self.places[place] = UInt32(newest)
     }
 }
 
