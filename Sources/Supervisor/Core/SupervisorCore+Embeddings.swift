@@ -116,8 +116,7 @@ extension SupervisorCore {
         }
         return Draft(
             plan: EmbeddingPlan(
-                model: model, places: places, hits: hits, hitCount: Int(hitCount), uid: uid,
-                stores: use != .bypass),
+                model: model, places: places, hits: hits, hitCount: Int(hitCount), uid: uid),
             fetch: EmbeddingFetch(
                 model: model, isOfPool: named == nil, count: missing.count, uid: uid,
                 generation: use == .bypass ? nil : self.embeddings.generation),
@@ -201,10 +200,7 @@ extension SupervisorCore {
     /// Looks at what a worker answered for embeddings, before it counts as an answer.
     ///
     /// - Returns: what is wrong with it; nil: nothing, or it is about something else.
-    mutating func faultOfEmbeddings(
-        _ call: RequestToken, _ outcome: Outcome, _ worker: WorkerToken,
-        _ effects: inout some SupervisorEffects
-    ) -> String? {
+    mutating func faultOfEmbeddings(_ call: RequestToken, _ outcome: Outcome) -> String? {
         guard let fetch = self.requests[call].embedding?.fetch, case .result(let bytes) = outcome else {
             return nil
         }
@@ -299,8 +295,8 @@ extension SupervisorCore {
             let params = UnsafeRawBufferPointer(rebasing: bytes[request.params])
             do throws(RPCError) {
                 let question = try EmbeddingQuestion(params: params)
-                let use: RequestMetadata.CacheUse = plan.stores ? .refresh : .bypass
-                return .success(try self.draft(question, params, pool, uid: plan.uid, use: use))
+                // Whose hits do not fit uses the cache.
+                return .success(try self.draft(question, params, pool, uid: plan.uid, use: .refresh))
             } catch {
                 return .failure(error)
             }

@@ -82,7 +82,7 @@ extension SupervisorCore {
             self.requests.remove(request)
             self.slotCameFree(worker, &effects)
         case .inFlight:
-            if let fault = self.faultOfEmbeddings(request, outcome, worker, &effects) {
+            if let fault = self.faultOfEmbeddings(request, outcome) {
                 return self.unreadableReply(number, .notEmbeddings, fault, worker, &effects)
             }
             self.noteAnswered(request, outcome, worker, &effects)

@@ -108,11 +108,17 @@ struct EmbeddingCache: ~Copyable {
     mutating func put(
         _ vector: UnsafeRawBufferPointer, of text: some Collection<UInt8>, _ scope: Scope, at now: Instant
     ) {
+        if self.keep(vector, text, scope, at: now) { self.hasChanged = true }
+    }
+
+    /// - Returns: false when the store has no room for it.
+    private mutating func keep(
+        _ vector: UnsafeRawBufferPointer, _ text: some Collection<UInt8>, _ scope: Scope, at time: Instant
+    ) -> Bool {
         self.makeKey(scope, text)
-        let isKept = self.key.withUnsafeBytes {
-            self.entries.store.put($0, vector, tag: self.generation, at: now)
+        return self.key.withUnsafeBytes {
+            self.entries.store.put($0, vector, tag: self.generation, at: time)
         }
-        if isKept { self.hasChanged = true }
     }
 
     /// Whether vectors of that length are the model's: the first one decides for all that follow, until a clear.
@@ -166,6 +172,7 @@ struct EmbeddingCache: ~Copyable {
 
     // MARK: The file
 
+    /// What there is now is about to be written.
     mutating func noteSaved() { self.hasChanged = false }
     /// It could not be.
     mutating func noteUnsaved() { self.hasChanged = true }
@@ -190,7 +197,7 @@ struct EmbeddingCache: ~Copyable {
     /// Takes a vector from the file.
     ///
     /// - Parameter key: as `visit` gave it.
-    /// - Returns: whether it was one.
+    /// - Returns: whether it is kept.
     mutating func restore(
         _ key: UnsafeRawBufferPointer, _ vector: UnsafeRawBufferPointer, storedAt: Instant
     ) -> Bool {
@@ -199,9 +206,6 @@ struct EmbeddingCache: ~Copyable {
         guard key.count >= 2 + length else { return false }
         let scope = Scope(bytes: Array(key[2..<2 + length])[...])
         guard self.accepts(dimensions: vector.count / 4, scope) else { return false }
-        let changed = self.hasChanged
-        self.put(vector, of: key[(2 + length)...], scope, at: storedAt)
-        self.hasChanged = changed
-        return true
+        return self.keep(vector, key[(2 + length)...], scope, at: storedAt)
     }
 }

@@ -60,17 +60,15 @@ final class EmbeddingPlan: Sendable {
     let hits: [UInt8]
     /// How many those are.
     let hitCount: Int
-    /// Metadata of the caller's that a second question would have to repeat.
+    /// Whose vectors they are, when they are for one user only; a second question has to repeat it.
     let uid: UInt32?
-    let stores: Bool
 
-    init(model: [UInt8]?, places: [Int32], hits: [UInt8], hitCount: Int, uid: UInt32?, stores: Bool) {
+    init(model: [UInt8]?, places: [Int32], hits: [UInt8], hitCount: Int, uid: UInt32?) {
         self.model = model
         self.places = places
         self.hits = hits
         self.hitCount = hitCount
         self.uid = uid
-        self.stores = stores
     }
 
     var bytes: Int { self.hits.count + self.places.count * MemoryLayout<Int32>.size }
