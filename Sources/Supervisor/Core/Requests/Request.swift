@@ -3,7 +3,8 @@ import Protocol
 /// One message for a worker, from the moment it is accepted until the worker owes nothing more for it.
 struct Request {
     enum State: Equatable {
-        /// In no list: a health check, a message to all workers, an operator's call that waits for workers, or a free slot of the table.
+        /// In no list: a health check, a message to all workers, an operator's call that waits for workers, or a free
+        /// slot of the table.
         case none
         /// Waits in its pool's queue. → inFlight, or answered and gone
         case queued

@@ -7,13 +7,13 @@ import Protocol
 /// the table's own lists, changed only together with a request's state, so that a slot of a worker is freed
 /// exactly once whatever happens to its call. All operations are O(1); deadlines are O(log n).
 struct RequestTable: ~Copyable {
-    private var requests = SlotMap<Request>()
-    private var queues: [CallQueue]
-    private var workers: [SlotList] = []
+    private(set) var requests = SlotMap<Request>()
+    private(set) var queues: [CallQueue]
+    private(set) var workers: [SlotList] = []
     private var connections: [SlotList] = []
     private(set) var flights = FlightTable()
     /// Of the queues, the workers' lists and the flights' waiters: a request is in one of them at most.
-    private var placeLinks: [SlotList.Links] = []
+    private(set) var placeLinks: [SlotList.Links] = []
     private var connectionLinks: [SlotList.Links] = []
     private(set) var deadlines = DeadlineQueue()
     /// Bytes of all requests' ids and params.
@@ -361,7 +361,7 @@ extension RequestTable {
         while lists.count <= index { lists.append(SlotList()) }
     }
 
-    private func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap { self.requests.token(at: $0) } }
+    func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap { self.requests.token(at: $0) } }
 
     /// Takes a request out of the queue or off the worker it is on.
     private mutating func leavePlace(_ token: RequestToken) {
@@ -389,54 +389,5 @@ extension RequestTable {
         guard self.requests[token].avoided != nil else { return }
         self.requests[token].avoided = nil
         self.retriesOpen -= 1
-    }
-
-    /// Checks every list against every request's state. O(requests).
-    func _checkInvariants() {
-        self.requests._checkInvariants()
-        self.deadlines._checkInvariants()
-        var placed = 0
-        for (pool, queue) in self.queues.enumerated() {
-            queue._checkInvariants(self.requests, self.placeLinks)
-            let tokens = self.requests(queuedIn: pool)
-            precondition(
-                tokens.allSatisfy { self.requests[$0].state == .queued && self.requests[$0].pool == pool })
-            placed += tokens.count
-        }
-        for (worker, list) in self.workers.enumerated() {
-            list._checkInvariants(self.placeLinks)
-            let tokens = self.tokens(list.slots(self.placeLinks))
-            for token in tokens {
-                switch self.requests[token].state {
-                case .inFlight(let at), .abandoned(let at): precondition(Int(at.index) == worker)
-                default: preconditionFailure("\(self.requests[token].state) on a worker")
-                }
-            }
-            placed += tokens.count
-        }
-        placed += self.checkFlights()
-        let living = self.requests.tokens
-        let unplaced = living.count { self.requests[$0].state == .none }
-        precondition(placed + unplaced == living.count, "\(placed) placed of \(living.count)")
-        precondition(self.heldBytes == living.reduce(0) { $0 + self.requests[$1].heldBytes }, "held bytes")
-        let retries = living.count { self.requests[$0].avoided != nil }
-        precondition(retries == self.retriesOpen, "\(retries) retries, \(self.retriesOpen) counted")
-    }
-
-    /// - Returns: how many requests wait for flights.
-    private func checkFlights() -> Int {
-        self.flights._checkInvariants()
-        var waiting = 0
-        for flight in self.flights.tokens {
-            self.flights[flight].waiters._checkInvariants(self.placeLinks)
-            let waiters = self.waiters(for: flight)
-            precondition(
-                waiters.allSatisfy { self.requests[$0].state == .waiting(flight) }, "waits elsewhere")
-            precondition(self.requests[self.flights[flight].call].flight == flight, "a flight without a call")
-            waiting += waiters.count
-        }
-        let calls = self.requests.tokens.count { self.requests[$0].flight != nil }
-        precondition(calls == self.flights.count, "\(calls) calls of \(self.flights.count) flights")
-        return waiting
     }
 }
