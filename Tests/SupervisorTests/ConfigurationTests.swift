@@ -52,13 +52,7 @@ import Testing
         }
         """
 
-    @Test func readsEveryKey() {
-        let (read, errors) = Self.load(Self.everyKey)
-        #expect(errors == [])
-        var expected = Configuration()
-        expected.socket = .init(path: "/s", mode: 0o660, group: "rag")
-        expected.controlSocket = .init(path: "/c", mode: 0o600, group: "7")
-        expected.operators = [1000, 0]
+    private static var everyKeysPool: Configuration.Pool {
         var pool = Configuration.Pool(name: "a")
         pool.command = ["python3", "-u", ""]
         pool.prepare = ["make"]
@@ -76,7 +70,34 @@ import Testing
             .init(kind: .addressSpace, value: 4 << 30), .init(kind: .core, value: 0),
             .init(kind: .nofile, value: 100),
         ]
-        expected.pools = [pool, Configuration.Pool(name: "default")]
+        return pool
+    }
+
+    private static var everyKeysLimits: Configuration.Limits {
+        var limits = Configuration.Limits()
+        limits.messages.messageBytes = 1 << 20
+        limits.messages.depth = 32
+        limits.messages.batchCount = 10
+        limits.messages.idBytes = 64
+        limits.messages.methodBytes = 64
+        limits.messages.metadataTextCharacters = 64
+        limits.messages.headerLineBytes = 1024
+        limits.connections = 10
+        limits.inFlightPerConnection = 5
+        limits.bytesPerConnection = 2 << 20
+        limits.bytesInAll = 4 << 20
+        limits.writeStall = .seconds(1)
+        return limits
+    }
+
+    @Test func readsEveryKey() {
+        let (read, errors) = Self.load(Self.everyKey)
+        #expect(errors == [])
+        var expected = Configuration()
+        expected.socket = .init(path: "/s", mode: 0o660, group: "rag")
+        expected.controlSocket = .init(path: "/c", mode: 0o600, group: "7")
+        expected.operators = [1000, 0]
+        expected.pools = [Self.everyKeysPool, Configuration.Pool(name: "default")]
         expected.loadBalancer = .init(
             strategy: .leastLoad, techniqueRouting: ["bm25": "a", "x": "default"], queueSize: 9,
             queueTimeout: 0)
@@ -99,18 +120,7 @@ import Testing
             embeddingCacheBytes: 5, embeddingCacheTTL: .seconds(6), embeddingCacheFile: "e",
             cacheableMethods: ["m"],
             sharedModels: ["n"], staleWhileRevalidate: .seconds(7), staleIfError: .seconds(8))
-        expected.limits.messages.messageBytes = 1 << 20
-        expected.limits.messages.depth = 32
-        expected.limits.messages.batchCount = 10
-        expected.limits.messages.idBytes = 64
-        expected.limits.messages.methodBytes = 64
-        expected.limits.messages.metadataTextCharacters = 64
-        expected.limits.messages.headerLineBytes = 1024
-        expected.limits.connections = 10
-        expected.limits.inFlightPerConnection = 5
-        expected.limits.bytesPerConnection = 2 << 20
-        expected.limits.bytesInAll = 4 << 20
-        expected.limits.writeStall = .seconds(1)
+        expected.limits = Self.everyKeysLimits
         expected.logging = .init(
             level: .debug, format: .json, file: "l", rotateBytes: 1 << 20, keep: 1, slowRequest: .seconds(2))
         #expect(read == expected)

@@ -89,43 +89,7 @@ import Testing
         var now = Instant(nanoseconds: 0)
         for step in 0..<steps {
             now = now.advanced(by: Nanoseconds.random(in: 0...Nanoseconds.seconds(1), using: &random))
-            let key = Self.bytes("key \(Int.random(in: 0..<80, using: &random))")
-            switch Int.random(in: 0..<100, using: &random) {
-            case 0..<45:
-                let window = Bool.random(using: &random) ? limits.staleFor : limits.staleFor / 2
-                let found = key.withUnsafeBytes { key in
-                    store.lookUp(key, at: now, staleFor: window).map { (Array($0.value), $0.isStale) }
-                }
-                let expected = model.get(key, window, now)
-                #expect(found?.0 == expected?.value && found?.1 == expected?.isStale)
-            case 45..<92:
-                let value = [UInt8](
-                    repeating: UInt8(step & 0xFF), count: Int.random(in: 0...200 * scale, using: &random))
-                let tag = Int.random(in: 0..<3, using: &random)
-                let isKept = key.withUnsafeBytes { key in
-                    value.withUnsafeBytes { store.put(key, $0, tag: tag, at: now) }
-                }
-                #expect(isKept == model.put(key, value, tag, now))
-            case 92..<97:
-                let isGone = key.withUnsafeBytes { store.remove($0) }
-                #expect(isGone == model.entries.contains { $0.key == key })
-                model.entries.removeAll { $0.key == key }
-            case 97:
-                let dead = Int.random(in: 0..<3, using: &random)
-                let count = store.count { $0 == dead }
-                #expect(count == model.entries.count { $0.tag == dead })
-                while !store.sweep(7, where: { $0 == dead }) {}
-                model.entries.removeAll { $0.tag == dead }
-            case 98:
-                model.limits.entries = Int.random(in: 0...60, using: &random)
-                model.limits.bytes = Int64.random(in: 0...6000, using: &random) * Int64(scale)
-                model.trim()
-                store.setLimits(model.limits)
-            default:
-                let removed = store.removeAll()
-                #expect(removed == model.entries.count)
-                model.entries = []
-            }
+            Self.step(step, scale, &store, &model, at: now, &random)
             guard store.count == model.entries.count, store.bytes == model.bytes,
                 store.counters == model.counters
             else {
@@ -136,6 +100,50 @@ import Testing
             store._checkInvariants()
             let keys = store.keys
             #expect(keys == model.entries.map(\.key))
+        }
+    }
+
+    /// Does one thing by chance to both, and compares what they say.
+    private static func step(
+        _ step: Int, _ scale: Int, _ store: inout Store, _ model: inout Model, at now: Instant,
+        _ random: inout SeededGenerator
+    ) {
+        let key = Self.bytes("key \(Int.random(in: 0..<80, using: &random))")
+        switch Int.random(in: 0..<100, using: &random) {
+        case 0..<45:
+            let window = Bool.random(using: &random) ? model.limits.staleFor : model.limits.staleFor / 2
+            let found = key.withUnsafeBytes { key in
+                store.lookUp(key, at: now, staleFor: window).map { (Array($0.value), $0.isStale) }
+            }
+            let expected = model.get(key, window, now)
+            #expect(found?.0 == expected?.value && found?.1 == expected?.isStale)
+        case 45..<92:
+            let value = [UInt8](
+                repeating: UInt8(step & 0xFF), count: Int.random(in: 0...200 * scale, using: &random))
+            let tag = Int.random(in: 0..<3, using: &random)
+            let isKept = key.withUnsafeBytes { key in
+                value.withUnsafeBytes { store.put(key, $0, tag: tag, at: now) }
+            }
+            #expect(isKept == model.put(key, value, tag, now))
+        case 92..<97:
+            let isGone = key.withUnsafeBytes { store.remove($0) }
+            #expect(isGone == model.entries.contains { $0.key == key })
+            model.entries.removeAll { $0.key == key }
+        case 97:
+            let dead = Int.random(in: 0..<3, using: &random)
+            let count = store.count { $0 == dead }
+            #expect(count == model.entries.count { $0.tag == dead })
+            while !store.sweep(7, where: { $0 == dead }) {}
+            model.entries.removeAll { $0.tag == dead }
+        case 98:
+            model.limits.entries = Int.random(in: 0...60, using: &random)
+            model.limits.bytes = Int64.random(in: 0...6000, using: &random) * Int64(scale)
+            model.trim()
+            store.setLimits(model.limits)
+        default:
+            let removed = store.removeAll()
+            #expect(removed == model.entries.count)
+            model.entries = []
         }
     }
 

@@ -94,12 +94,15 @@ import Testing
             default: continue
             }
             Self.compare(table, model)
-            guard step % 50 == 0 else { continue }
-            table._checkInvariants()
-            for pool in 0..<2 {
-                let queued = model.filter { $0.value.place == .queue(pool) }
-                #expect(Set(table.requests(queuedIn: pool)) == Set(queued.keys))
-            }
+            if step % 50 == 0 { Self.compareQueues(table, model) }
+        }
+    }
+
+    private static func compareQueues(_ table: RequestTable, _ model: [RequestToken: Entry]) {
+        table._checkInvariants()
+        for pool in 0..<2 {
+            let queued = model.filter { $0.value.place == .queue(pool) }
+            #expect(Set(table.requests(queuedIn: pool)) == Set(queued.keys))
         }
     }
 

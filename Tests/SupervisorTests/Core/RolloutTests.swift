@@ -7,33 +7,14 @@ import Testing
 @Suite struct RolloutTests {
     typealias Failure = Scenario.Failure
 
-    private static func scenario(
-        workers: Int = 2, _ configure: (inout Configuration) -> Void = { _ in }
-    ) throws -> (Scenario, ConnectionToken) {
-        let scenario = Scenario.ready(workers: workers, configure)
-        _ = scenario.takeSpawns()
-        return (scenario, try scenario.connect())
-    }
-
-    /// Lets the process that a rollout has just started come up, and the one before it go.
-    private static func exchange(_ scenario: Scenario, _ count: Int = 1) throws {
-        for _ in 0..<count {
-            let spawns = scenario.takeSpawns()
-            try #require(spawns.count == 1)
-            scenario.makeReady(spawns[0].worker)
-            let old = try #require(scenario.effects.closedInputs.last)
-            scenario.exit(old, .exited(code: 0))
-        }
-    }
-
     // MARK: Restart
 
     @Test func replacesOneWorkerAfterTheOtherAndTellsWhoWaits() throws {
-        let (scenario, client) = try Self.scenario(workers: 3)
+        let (scenario, client) = try Scenario.connected(workers: 3)
         scenario.call(client, 1, "supervisor.restart", params: ["rolling": true, "wait": true])
-        try Self.exchange(scenario, 2)
+        try scenario.exchangeWorkers(2)
         #expect(scenario.take(client).isEmpty)
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         let result = try #require(try scenario.answer(client)["result"])
         let workers = try #require(result["workers"]?.arrayValue)
         #expect(workers.map { $0["slot"] } == [0, 1, 2])
@@ -47,16 +28,16 @@ import Testing
     }
 
     @Test func tellsAtOnceWhatItWillDoWhenNobodyWaits() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart")
         let workers = try scenario.answer(client)["result"]?["workers"]?.arrayValue
         #expect(workers?.map { $0["replaced_by"] } == [.null, .null])
-        try Self.exchange(scenario, 2)
+        try scenario.exchangeWorkers(2)
         #expect(scenario.take(client).isEmpty)
     }
 
     @Test func waitsForTheOldWorkersCallsBeforeTheNextOne() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1)
         scenario.call(client, 2, "supervisor.restart", params: ["wait": true])
         let new = try #require(scenario.takeSpawns().first).worker
@@ -66,12 +47,12 @@ import Testing
         scenario.reply(scenario.workers[0], scenario.calls(on: scenario.workers[0]).last)
         #expect(try scenario.answer(client)["id"] == 1)
         scenario.exit(scenario.workers[0], .exited(code: 0))
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(try scenario.answer(client)["id"] == 2)
     }
 
     @Test func restartsTheOneThatIsNamed() throws {
-        let (scenario, client) = try Self.scenario(workers: 3)
+        let (scenario, client) = try Scenario.connected(workers: 3)
         let worker = scenario.workers[1]
         let id = scenario.core.workers[worker].id
         for name: JSONValue in [.string(id), 101, 1] {
@@ -94,7 +75,7 @@ import Testing
     }
 
     @Test func bringsAQuarantinedWorkerBack() throws {
-        let (scenario, client) = try Self.scenario(workers: 1) { $0.restart.maxDeaths = 1 }
+        let (scenario, client) = try Scenario.connected(workers: 1) { $0.restart.maxDeaths = 1 }
         scenario.exit(scenario.workers[0])
         #expect(scenario.slots[0].isQuarantined)
         scenario.call(client, 1, "supervisor.restart", params: ["worker": "0", "wait": true])
@@ -105,7 +86,7 @@ import Testing
     }
 
     @Test func abortsAtTheFirstProcessThatFailsToBootAndLeavesTheOthersServing() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart", params: ["rolling": true, "wait": true])
         let new = try #require(scenario.takeSpawns().first).worker
         scenario.tick { $0.workerSpawned(new, pid: 300, &$1) }
@@ -125,7 +106,7 @@ import Testing
     }
 
     @Test func abortsAtTheFirstProcessThatIsNeverReady() throws {
-        let (scenario, client) = try Self.scenario { $0.pools[0].startTimeout = .seconds(30) }
+        let (scenario, client) = try Scenario.connected { $0.pools[0].startTimeout = .seconds(30) }
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         let new = try #require(scenario.takeSpawns().first).worker
         scenario.tick { $0.workerSpawned(new, pid: 300, &$1) }
@@ -138,7 +119,7 @@ import Testing
     }
 
     @Test func abortsWhenTheProgramCannotBeStarted() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         let new = try #require(scenario.takeSpawns().first).worker
         scenario.tick { $0.spawnFailed(new, reason: "no such file", &$1) }
@@ -147,52 +128,52 @@ import Testing
     }
 
     @Test func oneRolloutWaitsForTheOther() throws {
-        let (scenario, client) = try Self.scenario(workers: 1)
+        let (scenario, client) = try Scenario.connected(workers: 1)
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         scenario.call(client, 2, "supervisor.restart", params: ["wait": true])
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(try scenario.answer(client)["id"] == 1)
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(try scenario.answer(client)["id"] == 2)
     }
 
     @Test func aRolloutWaitsForTheWorkerThatIsBeingRecycled() throws {
-        let (scenario, client) = try Self.scenario(workers: 1) {
+        let (scenario, client) = try Scenario.connected(workers: 1) {
             $0.health.interval = .seconds(1000)
             $0.recycle.maxAge = .seconds(60)
             $0.recycle.jitter = 0
         }
         scenario.pass(.seconds(60))
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(scenario.take(client).isEmpty)
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(try scenario.answer(client)["id"] == 1)
     }
 
     @Test func aCallerThatLeavesOrCancelsDoesNotStopIt() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         let other = try scenario.connect()
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         scenario.call(other, 2, "supervisor.restart", params: ["wait": true])
         scenario.send(other, #"{"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":2}}"#)
         #expect(try scenario.error(other) == Failure(-32800, "cancelled"))
         scenario.tick { $0.disconnected(client, &$1) }
-        try Self.exchange(scenario, 4)
+        try scenario.exchangeWorkers(4)
         #expect(scenario.core.requests.count == 0)
     }
 
     @Test func aCallerWaitsNoLongerThanItWants() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(
             client, 1, "supervisor.restart", params: ["wait": true], metadata: ["timeout_ms": 1000])
         scenario.pass(.seconds(1))
         #expect(try scenario.error(client) == Failure(1002, "deadline_exceeded"))
-        try Self.exchange(scenario, 2)
+        try scenario.exchangeWorkers(2)
     }
 
     @Test func aStopEndsItWithoutSayingThatItSucceeded() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         scenario.tick { $0.stop(reason: "test", &$1) }
         #expect(try scenario.error(client) == Failure(1001, "shutting_down"))
@@ -205,7 +186,7 @@ import Testing
         (#"{"worker":""}"#, "worker"), (#"{"worker":{}}"#, "worker"), (#"{"wait":1}"#, "wait"),
         (#"{"workers":1}"#, "workers"), (#"{"worker":"worker_"}"#, "worker"),
     ]) func refusesWhatItDoesNotUnderstand(params: String, path: String) throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart", params: try JSONValue(parsing: params))
         let error = try #require(try scenario.answer(client)["error"])
         #expect(error["code"] == -32602)
@@ -215,7 +196,7 @@ import Testing
 
     @Test(arguments: ["restart", "reload", "drain", "scale", "stop"])
     func isForOperatorsOnly(method: String) throws {
-        let (scenario, _) = try Self.scenario()
+        let (scenario, _) = try Scenario.connected()
         let stranger = try scenario.connect(uid: 7)
         scenario.call(stranger, 1, "supervisor.\(method)")
         #expect(try scenario.error(stranger) == Failure(-32001, "operators_only"))
@@ -225,7 +206,7 @@ import Testing
     // MARK: Reload
 
     @Test func startsTheNewCommandAndGoesBackWhenItIsNoGood() throws {
-        let (scenario, client) = try Self.scenario { $0.pools[0].command = ["old"] }
+        let (scenario, client) = try Scenario.connected { $0.pools[0].command = ["old"] }
         scenario.call(client, 0, "supervisor.scale", params: ["workers": 3])
         _ = scenario.take(client)
         scenario.makeReady()
@@ -248,7 +229,7 @@ import Testing
     }
 
     @Test func takesWhatItCanAndNamesWhatNeedsARestart() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         var new = scenario.core.configuration
         new.socket.path = "/elsewhere"
         new.timeouts.perMethod = ["job.run": .seconds(2)]
@@ -267,7 +248,7 @@ import Testing
     }
 
     @Test func refusesABadConfigurationWholeAndSaysAllThatIsWrong() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         let errors = [
             ConfigurationError(path: "pools[0].command", "expected a list"),
             ConfigurationError(path: "health.interval", "expected a duration", suggestion: "10s"),
@@ -285,7 +266,7 @@ import Testing
     }
 
     @Test func refusesMoreWorkersThanTheSystemHasRoomFor() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         var new = scenario.core.configuration
         new.pools[0].maxWorkers = 65
         scenario.effects.configuration = .success(new)
@@ -294,7 +275,7 @@ import Testing
     }
 
     @Test func lowersAndRaisesConnectionsUpToThoseOfTheStart() throws {
-        let (scenario, client) = try Self.scenario { $0.limits.connections = 100 }
+        let (scenario, client) = try Scenario.connected { $0.limits.connections = 100 }
         for (asked, present, keys) in [(50, 50, []), (100, 100, []), (101, 100, ["limits.connections"])] {
             var new = scenario.core.configuration
             new.limits.connections = asked
@@ -303,22 +284,22 @@ import Testing
             let required = try scenario.answer(client)["result"]?["restart_required"]
             #expect(required == .array(keys.map { .string($0) }))
             #expect(scenario.core.limits.connections == present)
-            try Self.exchange(scenario, 2)
+            try scenario.exchangeWorkers(2)
         }
     }
 
     @Test func aStormOfSignalsIsTwoReloads() throws {
-        let (scenario, client) = try Self.scenario(workers: 2)
+        let (scenario, client) = try Scenario.connected(workers: 2)
         for _ in 0..<50 { scenario.tick { $0.reload(reason: "SIGHUP", &$1) } }
         scenario.call(client, 1, "supervisor.reload", params: ["wait": true])
         #expect(scenario.core.rollouts.count == 2)
-        try Self.exchange(scenario, 4)
+        try scenario.exchangeWorkers(4)
         #expect(try scenario.answer(client)["result"]?["workers"]?.arrayValue?.count == 2)
         #expect(scenario.takeSpawns().isEmpty)
     }
 
     @Test func abortsWhenTheNewProcessDiesBeforeItsFirstAnswer() throws {
-        let (scenario, client) = try Self.scenario(workers: 3)
+        let (scenario, client) = try Scenario.connected(workers: 3)
         scenario.call(client, 1, "supervisor.restart", params: ["wait": true])
         let new = try #require(scenario.takeSpawns().first).worker
         scenario.makeReady(new)
@@ -332,7 +313,7 @@ import Testing
     }
 
     @Test func callsUnderWayKeepTheirMeaning() throws {
-        let (scenario, client) = try Self.scenario { $0.timeouts.perMethod = ["job.run": .seconds(30)] }
+        let (scenario, client) = try Scenario.connected { $0.timeouts.perMethod = ["job.run": .seconds(30)] }
         scenario.call(client, 1)
         var new = scenario.core.configuration
         new.timeouts.perMethod = ["a.first": .seconds(1), "job.run": .seconds(40)]
@@ -348,7 +329,7 @@ import Testing
     // MARK: Drain
 
     @Test func leavesADrainedWorkerAloneUntilItIsRestarted() throws {
-        let (scenario, client) = try Self.scenario { $0.health.interval = .seconds(1000) }
+        let (scenario, client) = try Scenario.connected { $0.health.interval = .seconds(1000) }
         scenario.call(client, 1, "rag.execute")
         scenario.call(client, 2, "supervisor.drain", params: ["worker": 0])
         let answer = try scenario.answer(client)
@@ -374,15 +355,15 @@ import Testing
         // A rolling restart passes it by; its own restart brings it back.
         scenario.call(client, 5, "supervisor.restart", params: ["rolling": true])
         #expect(try scenario.answer(client)["result"]?["workers"]?.arrayValue?.count == 1)
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         scenario.call(client, 6, "supervisor.restart", params: ["worker": 0, "wait": true])
-        try Self.exchange(scenario)
+        try scenario.exchangeWorkers()
         #expect(try scenario.answer(client)["result"] != nil)
         #expect(scenario.status()["status"] == "healthy")
     }
 
     @Test func fillsTheSlotOfADrainedWorkerThatDies() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.drain", params: ["worker": 0])
         scenario.exit(scenario.workers[0])
         scenario.pass(.milliseconds(100))
@@ -390,7 +371,7 @@ import Testing
     }
 
     @Test func doesNotDrainAWorkerThatIsBeingReplaced() throws {
-        let (scenario, client) = try Self.scenario()
+        let (scenario, client) = try Scenario.connected()
         scenario.call(client, 1, "supervisor.restart", params: ["worker": 0])
         _ = scenario.take(client)
         scenario.call(client, 2, "supervisor.drain", params: ["worker": 0])
