@@ -7,7 +7,7 @@ extension CacheWorld {
     mutating func settle() {
         while !self.effects.isEmpty {
             let effects = self.effects
-            self.effects = CacheInbox()
+            self.effects = Inbox()
             for spawn in effects.spawns { self.workers.append(Worker(token: spawn.worker, epoch: "")) }
             for (worker, line) in effects.toWorkers { self.hear(worker, line) }
             for line in effects.toClients { self.take(line) }
@@ -112,41 +112,4 @@ extension CacheWorld {
         default: break
         }
     }
-}
-
-/// What the core wants done, kept until the step is over.
-struct CacheInbox: SupervisorEffects {
-    var toWorkers: [(worker: WorkerToken, line: [UInt8])] = []
-    var toClients: [[UInt8]] = []
-    var spawns: [SpawnRequest] = []
-
-    var isEmpty: Bool { self.toWorkers.isEmpty && self.toClients.isEmpty && self.spawns.isEmpty }
-
-    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
-        var bytes: [UInt8] = []
-        body(&bytes)
-        self.toClients.append(bytes)
-    }
-    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void) {
-        var bytes: [UInt8] = []
-        body(&bytes)
-        for line in bytes.split(separator: 0x0A) { self.toWorkers.append((worker, Array(line))) }
-    }
-    mutating func spawn(_ request: SpawnRequest) { self.spawns.append(request) }
-    func outputBacklog(of connection: ConnectionToken) -> Int { 0 }
-    var bytesHeldByConnections: Int { 0 }
-    func inputBacklog(of worker: WorkerToken) -> Int { 0 }
-    func stderrTail(of worker: WorkerToken) -> String { "" }
-    func isLogged(_ level: LogLevel) -> Bool { false }
-    mutating func readConfiguration() -> Result<ServeSettings, InvalidConfiguration> {
-        .success(ServeSettings(configuration: Configuration(), source: ConfigurationSource()))
-    }
-    mutating func usage(of worker: WorkerToken) -> ResourceUsage? { nil }
-    mutating func setReading(_ isReading: Bool, from connection: ConnectionToken) {}
-    mutating func closeWhenFlushed(_ connection: ConnectionToken) {}
-    mutating func abort(_ connection: ConnectionToken) {}
-    mutating func closeInput(of worker: WorkerToken) {}
-    mutating func signal(_ worker: WorkerToken, _ signal: WorkerSignal) {}
-    mutating func finish() {}
-    mutating func log(_ record: LogRecord) {}
 }

@@ -65,7 +65,7 @@ struct CacheWorld: ~Copyable {
 
     let settings: Settings
     var core: SupervisorCore
-    var effects = CacheInbox()
+    var effects = Inbox()
     var random: SeededGenerator
     var clients: [ConnectionToken] = []
     var asks: [Int: Ask] = [:]

@@ -46,7 +46,7 @@ struct EmbeddingWorld: ~Copyable {
     private static let timeToLive = Nanoseconds.seconds(30)
 
     var core: SupervisorCore
-    private var effects = CacheInbox()
+    private var effects = Inbox()
     private var random: SeededGenerator
     private var clients: [ConnectionToken] = []
     private var workers: [Worker] = []
@@ -227,7 +227,7 @@ struct EmbeddingWorld: ~Copyable {
     private mutating func settle() {
         while !self.effects.isEmpty {
             let effects = self.effects
-            self.effects = CacheInbox()
+            self.effects = Inbox()
             for spawn in effects.spawns { self.workers.append(Worker(token: spawn.worker)) }
             for (worker, line) in effects.toWorkers { self.hear(worker, line) }
             for line in effects.toClients { self.take(line) }
