@@ -38,7 +38,7 @@ import Testing
             #expect(!directory.names.contains("e"))
             log.flush()
             let text = String(decoding: directory.contents("log") ?? [], as: UTF8.self)
-            #expect(text.contains(#""event":"cache.file_failed""#) && text.contains(#""reason":"rename "#))
+            #expect(text.contains(#""event":"cache.file_failed""#) && text.contains(#""error":"rename "#))
             try #require(storage.begin())
             #expect(storage.end(durably: false), "the next one is another")
         }

@@ -231,7 +231,7 @@ extension SupervisorCore {
             .error, "pipeline.replay_failed",
             [
                 "pipeline_id": .string(id), "worker_id": .string(error.workerID ?? ""),
-                "reason": .string(error.message),
+                "error": .string(error.message),
             ])
     }
 

@@ -20,7 +20,7 @@ final class EmbeddingStorage {
             log.write(
                 LogRecord(
                     level: .warning, event: "cache.file_unused",
-                    fields: [("file", .string(path)), ("reason", .string(error.description))]))
+                    fields: [("file", .string(path)), ("error", .string(error.description))]))
             return nil
         }
     }
@@ -52,7 +52,7 @@ final class EmbeddingStorage {
             self.write(
                 .warning, "cache.file_refused",
                 [
-                    file, ("reason", .string(reason)),
+                    file, ("error", .string(reason)),
                     ("moved_to", .string(movedTo ?? "nowhere: it is left as it is")),
                 ])
         }
@@ -108,6 +108,6 @@ final class EmbeddingStorage {
         self.isFailing = true
         self.write(
             .error, "cache.file_failed",
-            [("file", .string(self.lock.path)), ("reason", .string("\(error)"))])
+            [("file", .string(self.lock.path)), ("error", .string("\(error)"))])
     }
 }

@@ -129,6 +129,7 @@ import Testing
         #expect(asked.count == 1 && asked[0].message["params"]?["pipeline_id"]?.stringValue == id)
         Self.answer(scenario, asked[0], code: 3002)
         #expect(try Self.states(scenario, client) == ["degraded"])
+        #expect(scenario.effects.fields(of: "pipeline.replay_failed").first?["error"] != nil)
         scenario.exit(newcomer)
         #expect(try Self.states(scenario, client) == ["ready"])
     }
