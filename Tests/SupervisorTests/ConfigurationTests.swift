@@ -271,10 +271,7 @@ import Testing
     }
 
     @Test func acceptsTheFileThatOperatorsCopy() {
-        let path =
-            #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(
-                separator: "/")
-            + "/config/supervisor.json5"
+        let path = SourceTree.path("config/supervisor.json5")
         let (configuration, errors) = ConfigurationLoader.load(path)
         #expect(errors == [])
         #expect(configuration.pools.count == 1)
@@ -284,10 +281,7 @@ import Testing
 
     /// What is commented out in it must be true: with the comments' keys set, nothing changes.
     @Test func showsTheDefaultsInTheFileThatOperatorsCopy() throws {
-        let path =
-            #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(
-                separator: "/")
-            + "/config/supervisor.json5"
+        let path = SourceTree.path("config/supervisor.json5")
         let text = String(decoding: try ConfigurationLoader.readFile(path).get(), as: UTF8.self)
         let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         let examples = [

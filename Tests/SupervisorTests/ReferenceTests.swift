@@ -4,13 +4,9 @@ import Testing
 @testable import Supervisor
 
 @Suite struct ReferenceTests {
-    private static let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
-        .joined(separator: "/")
-
     @Test func thePageIsAsTheProgramPrintsIt() {
-        let page = TestDirectory(path: "\(Self.root)/docs").contents("reference.md") ?? []
         #expect(
-            String(decoding: page, as: UTF8.self) == ReferencePage.text,
+            SourceTree.text("docs/reference.md") == ReferencePage.text,
             "docs/reference.md is stale: renew it with `swift run supervisor reference > docs/reference.md`")
     }
 
