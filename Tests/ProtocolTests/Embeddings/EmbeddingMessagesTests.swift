@@ -66,6 +66,16 @@ import Testing
     @Test(arguments: [#"{"input":"a"}"#, #"{ "model" : null, "input" : [ "a" , "b" ] }"#, #"{"input":[""]}"#])
     func questionsAreAccepted(params: String) { #expect(Self.refusal(params) == nil) }
 
+    @Test func questionsOfTenThousandTextsAreAcceptedAndNoMore() {
+        func params(_ count: Int) -> String {
+            #"{"input":[\#(Array(repeating: #""t""#, count: count).joined(separator: ","))]}"#
+        }
+        #expect(Self.refusal(params(10_000)) == nil)
+        #expect(
+            Self.refusal(params(10_001))
+                == "Invalid params: input[10000]: expected at most 10000 texts in one call")
+    }
+
     @Test(arguments: [
         (#"[]"#, "expected an object"), (#"{}"#, "expected an array \"embeddings\""),
         (#"{"embeddings":[[1]]}"#, "expected 2 embeddings, found 1"),

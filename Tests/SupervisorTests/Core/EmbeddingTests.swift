@@ -23,6 +23,16 @@ import Testing
         #expect(scenario.core.requests.count == 0)
     }
 
+    @Test func tooManyTextsAreRefusedBeforeAWorkerSeesThem() throws {
+        let scenario = Scenario.embedding()
+        let client = try scenario.connect()
+        scenario.embed(client, Array(repeating: "t", count: 10_001))
+        let error = try #require(try scenario.answer(client)["error"])
+        #expect(error["code"] == -32602 && error["data"]?["path"] == "input[10000]")
+        #expect(scenario.sent == 0)
+        #expect(try scenario.missing(client, ["t"]) == ["t"], "the connection lives")
+    }
+
     @Test func sayWhetherAWorkerWasAsked() throws {
         let scenario = Scenario.embedding()
         let client = try scenario.connect()

@@ -175,6 +175,69 @@ import Testing
         #expect(try scenario.error(client).code == -32602)
     }
 
+    /// A name that would write on somebody's terminal: refused, and told of without doing so.
+    @Test(arguments: [#"a\u0001b"#, #"a\u001b[2Jb"#, #"a\u007fb"#])
+    func namesWithControlCharactersAreRefusedAndEscaped(technique: String) throws {
+        for capabilities: JSONValue in [[:], ["techniques": ["bm25"]]] {
+            let scenario = Scenario.ready(workers: 1, capabilities: capabilities)
+            let client = try scenario.connect()
+            for method in ["pipeline.initialize", "rag.execute"] {
+                scenario.send(
+                    client,
+                    #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":{"technique":"\#(technique)"}}"#)
+            }
+            let answers = scenario.take(client)
+            let isOffered = capabilities == [:]
+            #expect(answers.map { $0["error"]?["code"] } == (isOffered ? [-32602] : [1001, 1001]))
+            #expect(scenario.sent == (isOffered ? 1 : 0), "a worker that offers anything judges it itself")
+            for answer in answers {
+                #expect(answer["error"]?["message"]?.stringValue?.contains(#"a\x"#) == true)
+            }
+            #expect(try Self.states(scenario, client) == [], "the connection lives, and there is no pipeline")
+            var log: [UInt8] = []
+            for record in scenario.effects.records {
+                LogFormat.appendText(record, time: "", colours: false, to: &log)
+                LogFormat.appendJSON(record, time: "", to: &log)
+            }
+            #expect(!log.contains { $0 == 0x7F || ($0 < 0x20 && $0 != 0x0A) })
+        }
+    }
+
+    @Test func thereAreNoMoreThanTheLimit() throws {
+        let scenario = Self.scenario(workers: 1)
+        let (client, other) = (try scenario.connect(), try scenario.connect())
+        func params(_ number: Int) -> JSONValue { ["technique": "bm25", "config": ["n": .integer(number)]] }
+        for number in 0..<256 {
+            scenario.call(
+                number < 200 ? client : other, number, "pipeline.initialize", params: params(number))
+        }
+        #expect(scenario.take(other).isEmpty)
+        scenario.call(other, 1, "pipeline.initialize", params: params(256))
+        #expect(try scenario.error(other) == Failure(2003, "too_many_pipelines"))
+        scenario.call(other, 1, "pipeline.initialize", params: params(0))
+        #expect(scenario.take(other).isEmpty, "one that is there already takes no room")
+        Self.answer(scenario, try #require(Self.asked(scenario, "pipeline.initialize").first), code: 3002)
+        #expect(try scenario.error(other) == Failure(3002, "worker_refused"))
+        scenario.call(other, 1, "pipeline.initialize", params: params(256))
+        #expect(scenario.take(other).isEmpty, "there is room again")
+    }
+
+    @Test func aConfigurationHasAnEnd() throws {
+        let scenario = Self.scenario()
+        let client = try scenario.connect()
+        func initialize(_ bytes: Int) {
+            let text = String(repeating: "x", count: bytes - #"{"a":""}"#.utf8.count)
+            scenario.call(
+                client, 1, "pipeline.initialize",
+                params: ["technique": "bm25", "config": ["a": .string(text)]])
+        }
+        initialize(65_536)
+        #expect(scenario.take(client).isEmpty && Self.asked(scenario, "pipeline.initialize").count == 2)
+        initialize(65_537)
+        let error = try #require(try scenario.answer(client)["error"])
+        #expect(error["code"] == -32602 && error["data"]?["path"] == "config")
+    }
+
     @Test func areForOperatorsAndKnownTechniques() throws {
         let scenario = Self.scenario()
         let (client, stranger) = (try scenario.connect(), try scenario.connect(uid: 4711))

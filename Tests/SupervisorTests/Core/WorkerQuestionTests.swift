@@ -61,6 +61,57 @@ import Testing
         #expect(answer["error"]?["data"]?["path"]?.stringValue == path)
     }
 
+    @Test(arguments: ["get", "put"]) func tooManyTextsAreRefused(method: String) throws {
+        let scenario = Scenario.embedding()
+        func params(_ count: Int) -> String {
+            let texts = Array(repeating: #""t""#, count: count).joined(separator: ",")
+            let nulls = Array(repeating: "null", count: count).joined(separator: ",")
+            return #"{"model":"m","texts":[\#(texts)],"embeddings":[\#(nulls)]}"#
+        }
+        let method = "embedding_cache.\(method)"
+        let refused = try scenario.ask(scenario.workers[0], method, params(10_001))
+        #expect(refused["error"]?["code"] == -32602)
+        #expect(refused["error"]?["data"]?["path"] == "texts")
+        #expect(try scenario.ask(scenario.workers[0], method, params(10_000))["result"] != nil)
+    }
+
+    @Test func aModelsNameHasAnEnd() throws {
+        let scenario = Scenario.embedding()
+        func put(_ bytes: Int) throws -> JSONValue {
+            let model = String(repeating: "m", count: bytes)
+            return try scenario.ask(
+                scenario.workers[0], "embedding_cache.put",
+                #"{"model":"\#(model)","texts":["a"],"embeddings":["\#(Self.vector)"]}"#)
+        }
+        #expect(try put(1024)["result"] == ["stored": 1])
+        let refused = try put(1025)
+        #expect(refused["error"]?["code"] == -32602 && refused["error"]?["data"]?["path"] == "model")
+        let model = String(repeating: "m", count: 1025)
+        let found = try scenario.ask(
+            scenario.workers[0], "embedding_cache.get", #"{"model":"\#(model)","texts":["a"]}"#)
+        #expect(found["result"] == ["embeddings": [.null]], "nothing is kept under it")
+    }
+
+    /// What does not fit into a message is not given, rather than too long an answer: the worker makes it itself.
+    @Test func anAnswerIsNoLongerThanAMessage() throws {
+        let scenario = Scenario.embedding { $0.limits.messages.messageBytes = 4096 }
+        let worker = scenario.workers[0]
+        let numbers = Array(repeating: "1", count: 100).joined(separator: ",")
+        let texts = (0..<10).map { #""t\#($0)""# }
+        for text in texts {
+            let put = #"{"model":"m","texts":[\#(text)],"embeddings":[[\#(numbers)]]}"#
+            #expect(try scenario.ask(worker, "embedding_cache.put", put)["result"] == ["stored": 1])
+        }
+        let answer = try scenario.ask(
+            worker, "embedding_cache.get", #"{"model":"m","texts":[\#(texts.joined(separator: ","))]}"#)
+        let vectors = try #require(answer["result"]?["embeddings"]?.arrayValue)
+        #expect(vectors.count == 10)
+        let given = vectors.count { $0 != .null }
+        #expect((1..<10).contains(given) && vectors.prefix(given).allSatisfy { $0 != .null })
+        #expect(answer.text.utf8.count <= 4096)
+        #expect(answer.text.utf8.count > 2000, "as much as there is room for")
+    }
+
     @Test func whatIsNotKnownIsSaidToBe() throws {
         let scenario = Scenario.embedding()
         let answer = try scenario.ask(scenario.workers[0], "embedding_cache.drop", "{}")
