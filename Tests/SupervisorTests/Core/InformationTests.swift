@@ -94,6 +94,17 @@ import Testing
         #expect(!others.text.contains("refused"), "details are for operators")
     }
 
+    @Test func tellsOfTheCachesWhatTheStatusTells() throws {
+        let scenario = Scenario.embedding()
+        let client = try scenario.connect()
+        #expect(try scenario.missing(client, ["a"]) == ["a"])
+        let health = try self.call(scenario, "health.detailed")
+        #expect(health["cache"]?.objectValue?.map(\.name) == ["embedding", "response"])
+        #expect(self.member(health, "cache", "embedding", "entries") == 1)
+        #expect(self.member(health, "cache", "response", "entries") == 0)
+        #expect(health["cache"] == scenario.status()["cache"])
+    }
+
     @Test func workersThatDifferMakeADependencyDegraded() throws {
         let scenario = Scenario()
         for spawn in scenario.takeSpawns() {
