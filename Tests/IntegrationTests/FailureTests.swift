@@ -309,6 +309,16 @@ extension IntegrationTests {
             #expect(status[path: "pools.0.workers.0.reason"].stringValue?.contains("prepare") == true)
         }
 
+        @Test func putsAnotherPrepareInThePlaceOfOneThatHangs() throws {
+            let supervisor = try SupervisorProcess(
+                pool: #"prepare: ["/bin/sh", "-c", "trap '' TERM; sleep 1000"]"#,
+                settings: "timeouts: { term_grace: \"200ms\" }", waits: false)
+            let answer = try supervisor.client().call(
+                "config.update", #"{"pools":[{"prepare":["/bin/sh","-c","exit 0"]}]}"#)
+            #expect(answer["result"]?["applied"] == ["pools[0].prepare"])
+            try supervisor.waitUntilReady(1)
+        }
+
         @Test func queuesCallsWhileAPoolIsPrepared() throws {
             let supervisor = try SupervisorProcess(
                 pool: #"prepare: ["/bin/sh", "-c", "sleep 0.5"]"#, waits: false)

@@ -45,8 +45,12 @@ extension Configuration {
 
     /// The new configuration, but for what is read only when the supervisor starts, which stays as it is.
     ///
-    /// - Parameter connections: as many as there may be at most until then.
-    func adopting(_ new: Configuration, connections: Int) -> Configuration {
+    /// - Parameters:
+    ///   - connections: as many as there may be at most until then.
+    ///   - unprepared: names of the pools whose `prepare` has not ended well yet: another one may take its place.
+    func adopting(
+        _ new: Configuration, connections: Int, unprepared: Set<String> = []
+    ) -> Configuration {
         var result = new
         result.limits.connections = min(new.limits.connections, connections)
         result.socket = self.socket
@@ -56,7 +60,7 @@ extension Configuration {
         result.cache.embeddingCacheFile = self.cache.embeddingCacheFile
         result.pools = self.pools.map { pool in
             guard var adopted = new.pools.first(where: { $0.name == pool.name }) else { return pool }
-            adopted.prepare = pool.prepare
+            if !unprepared.contains(pool.name) { adopted.prepare = pool.prepare }
             return adopted
         }
         return result

@@ -51,7 +51,7 @@ extension SupervisorCore {
     func sizes(
         for configuration: Configuration, keepingScale: Bool
     ) throws(InvalidConfiguration) -> [ClosedRange<Int>] {
-        let adopted = self.configuration.adopting(configuration, connections: self.identity.connectionLimit)
+        let adopted = self.adopting(configuration)
         let sizes = self.pools.indices.map { index in
             let (old, new) = (self.configuration.pools[index], adopted.pools[index])
             let isNew = old.minWorkers != new.minWorkers || old.maxWorkers != new.maxWorkers
@@ -111,13 +111,16 @@ extension SupervisorCore {
         _ configuration: Configuration, sizes: [ClosedRange<Int>], _ effects: inout some SupervisorEffects
     ) {
         let before = self.configuration
-        self.configuration = before.adopting(configuration, connections: self.identity.connectionLimit)
+        self.configuration = self.adopting(configuration)
         self.methods.configure(self.configuration)
         self.responses.configure(self.configuration.cache)
         self.embeddings.configure(self.configuration.cache)
         for pool in self.pools.indices {
             self.pools[pool].configure(self.configuration.pools[pool])
             self.pools[pool].setSize(sizes[pool])
+            if self.configuration.pools[pool].prepare != before.pools[pool].prepare {
+                self.prepareAnew(pool, &effects)
+            }
             for slot in self.pools[pool].slots.indices {
                 guard let worker = self.pools[pool].slots[slot].process else { continue }
                 self.workers[worker].setConcurrency(cap: self.configuration.pools[pool].maxConcurrency)
@@ -130,6 +133,27 @@ extension SupervisorCore {
             self.connections[connection].isOperator = self.isOperator(self.connections[connection])
         }
         for pool in self.pools.indices { self.dispatch(pool, &effects) }
+    }
+
+    private func adopting(_ configuration: Configuration) -> Configuration {
+        let unprepared = self.pools.filter { $0.preparation != .done }.map(\.configuration.name)
+        return self.configuration.adopting(
+            configuration, connections: self.identity.connectionLimit, unprepared: Set(unprepared))
+    }
+
+    /// The pool's `prepare` is another one now: the one that runs makes way, so that an operator is rid of one that
+    /// hangs, and one that has failed does not wait for its next try.
+    private mutating func prepareAnew(_ pool: Int, _ effects: inout some SupervisorEffects) {
+        switch self.pools[pool].preparation {
+        case .running(let process):
+            self.perform(self.workers[process].life.terminate(.restarted), process, &effects)
+        case .failed, .pending:
+            self.pools[pool].preparation = .pending
+            self.pools[pool].preparePolicy.forgiveFailedStarts()
+            self.setTimer(.prepareRetry, pool, after: 0)
+        case .done:
+            preconditionFailure("pool \(pool) is prepared, and stays so")
+        }
     }
 
     /// What runs by an interval of before runs by the new one.

@@ -31,11 +31,10 @@ extension SupervisorCore {
                 self.finishRollout(&effects)
                 continue
             }
-            // A worker of the pool is being recycled: its exchange ends first. A pool that is being prepared starts
-            // its workers then, and with them a new configuration is tried.
-            guard self.pools[place.pool].exchange == nil,
-                rollout.previous == nil || !self.pools[place.pool].preparation.isRunning
-            else { return }
+            // A worker of the pool is being recycled: its exchange ends first.
+            guard self.pools[place.pool].exchange == nil, !self.waitsForPreparation(of: place.pool) else {
+                return
+            }
             self.rollouts[0].remaining.removeLast()
             guard self.isReplaceable(place, by: rollout) else { continue }
             self.rollouts[0].active = place
@@ -44,6 +43,17 @@ extension SupervisorCore {
             } else {
                 self.beginExchange(place.pool, place.slot, .restarted, &effects)
             }
+        }
+    }
+
+    /// Whether the rollout waits until a pool is prepared: it starts its workers then, and with them a new configuration
+    /// is tried. A preparation may take any time, and never end: who comes next is not kept waiting for it, least of
+    /// all when he brings another `prepare`.
+    private func waitsForPreparation(of pool: Int) -> Bool {
+        guard self.rollouts[0].previous != nil, self.rollouts.count == 1 else { return false }
+        switch self.pools[pool].preparation {
+        case .pending, .running: return true
+        case .done, .failed: return false
         }
     }
 
@@ -269,12 +279,5 @@ extension SupervisorCore {
             "workers": .array(workers),
             "restart_required": .array(rollout.restartRequired.map { .string($0) }),
         ]
-    }
-}
-
-extension Pool.Preparation {
-    fileprivate var isRunning: Bool {
-        if case .running = self { return true }
-        return false
     }
 }

@@ -11,6 +11,11 @@ extension SupervisorCore {
                 self.startWorker(pool, slot, &effects)
             }
         case .pending, .failed:
+            // A reload may have taken it away.
+            guard !self.pools[pool].configuration.prepare.isEmpty else {
+                self.pools[pool].preparation = .done
+                return self.startPool(pool, &effects)
+            }
             let worker = self.spawn(pool, slot: 0, role: .preparing, &effects)
             self.pools[pool].preparation = .running(worker)
         case .running:
@@ -140,7 +145,7 @@ extension SupervisorCore {
         switch process.role {
         case .preparing:
             self.workers.remove(worker)
-            self.prepared(process.pool, exit, &effects)
+            self.prepared(process, exit, &effects)
         case .serving:
             self.pools[process.pool].slots[process.slot].lastExit = exit
             if let cause = process.deathCause(exit.status) {
@@ -243,10 +248,11 @@ extension SupervisorCore {
         }
     }
 
+    /// The process that prepares a pool is gone.
     private mutating func prepared(
-        _ pool: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
+        _ process: WorkerProcess, _ exit: LastExit, _ effects: inout some SupervisorEffects
     ) {
-        let name = self.pools[pool].configuration.name
+        let pool = process.pool
         // However it ended: no worker will be started.
         guard self.phase == .running else {
             for request in self.requests.requests(queuedIn: pool) {
@@ -257,13 +263,25 @@ extension SupervisorCore {
             }
             return
         }
-        if exit.status == .exited(code: 0) {
+        if process.life.departure == .restarted {
+            // It made way for another one; what became of it does not matter.
+            self.pools[pool].preparation = .pending
+            self.startPool(pool, &effects)
+        } else if exit.status == .exited(code: 0) {
             self.pools[pool].preparation = .done
             self.pools[pool].preparePolicy.forgiveFailedStarts()
-            effects.log(.info, "pool.prepared", ["pool": .string(name)])
+            effects.log(
+                .info, "pool.prepared", ["pool": .string(self.pools[pool].configuration.name)])
             self.startPool(pool, &effects)
-            return self.continueRollout(&effects)
+        } else {
+            self.preparationFailed(pool, exit, &effects)
         }
+        self.continueRollout(&effects)
+    }
+
+    private mutating func preparationFailed(
+        _ pool: Int, _ exit: LastExit, _ effects: inout some SupervisorEffects
+    ) {
         let chance = self.chance()
         let now = self.now
         let settings = self.configuration.restart
@@ -278,10 +296,9 @@ extension SupervisorCore {
         effects.log(
             .error, "pool.prepare_failed",
             [
-                "pool": .string(name), "how": .string(exit.sentence),
+                "pool": .string(self.pools[pool].configuration.name), "how": .string(exit.sentence),
                 "stderr_tail": .tail(exit.stderrTail), "next_try_ms": .integer(wait / .milliseconds(1)),
             ])
         self.refuseQueueIfHopeless(pool, &effects)
-        self.continueRollout(&effects)
     }
 }

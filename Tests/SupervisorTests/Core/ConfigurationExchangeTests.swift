@@ -147,9 +147,11 @@ import Testing
         let scenario = Scenario { $0.pools[0].prepare = ["make"] }
         let client = try scenario.connect()
         let prepare = try #require(scenario.takeSpawns().first).worker
+        scenario.effects.configuration = .success(scenario.core.configuration)
         scenario.call(client, 1, "config.reload")
         scenario.tick { $0.workerSpawned(prepare, pid: 50, &$1) }
+        #expect(scenario.take(client).isEmpty)
         scenario.exit(prepare, .exited(code: 1))
-        #expect(try scenario.answer(client)["result"]?["restart_required"] == ["pools[0].prepare"])
+        #expect(try scenario.answer(client)["result"] == ["applied": [], "restart_required": []])
     }
 }

@@ -44,9 +44,6 @@ final class RandomWorld {
         var configuration = Configuration()
         configuration.pools = (0...random.below(2)).map { Configuration.Pool(name: "pool\($0)") }
         configuration = configuration.varied(by: &random)
-        for index in configuration.pools.indices where random.below(4) == 0 {
-            configuration.pools[index].prepare = ["prepare"]
-        }
         self.core = SupervisorCore(
             configuration, identity: .init(pid: 77, uid: 1000, socketPath: "/run/s.sock", workerLimit: 12),
             now: Instant(nanoseconds: .seconds(1000)), wallClock: 1_700_000_000_000, seed: seed)
@@ -276,6 +273,7 @@ extension Configuration {
         result.retry.budgetMin = random.below(4)
         result.scaling.downAfter = .seconds(Int64(1 + random.below(5)))
         for index in result.pools.indices {
+            result.pools[index].prepare = random.one(of: [[], [], ["prepare"], ["prepare", "anew"]])
             result.pools[index].minWorkers = 1 + random.below(3)
             result.pools[index].maxWorkers = result.pools[index].minWorkers + random.below(3)
             result.pools[index].maxConcurrency = random.one(of: [nil, 1, 3])
