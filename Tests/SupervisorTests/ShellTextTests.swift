@@ -161,6 +161,23 @@ import Testing
         #expect(SocketPath.candidates(given: "/g", environment: environment) == ["/g"])
         #expect(SocketPath.candidates(given: nil, environment: environment) == ["/e"])
     }
+
+    /// Anybody can make a directory of that name, and whoever did decides who listens there.
+    @Test func nobodyIsLedIntoAPrivateDirectoryThatOthersMade() {
+        let uid = 3_000_000_000 + UInt32(getpid())
+        let directory = "/tmp/supervisor-\(uid)"
+        func fault(_ uid: UInt32) -> String? {
+            SocketPath.faultForConnecting(to: "\(directory)/supervisor.sock", uid: uid)
+        }
+        #expect(fault(uid) == "No such file or directory")
+        #expect(mkdir(directory, 0o700) == 0)
+        #expect(fault(uid) == "\(directory) belongs to user \(getuid())")
+        #expect(fault(uid + 1) == nil, "to that user it is a place like any other")
+        rmdir(directory)
+        #expect(symlink("/tmp", directory) == 0)
+        #expect(fault(uid) == "\(directory) is no directory")
+        unlink(directory)
+    }
 }
 
 @Suite struct ProcessTableTests {

@@ -34,6 +34,10 @@ struct ControlClient: ~Copyable {
             guard path.utf8.count <= UnixSocket.pathLimit else {
                 throw .usage("socket path \(path) is too long: at most \(UnixSocket.pathLimit) bytes")
             }
+            if let fault = SocketPath.faultForConnecting(to: path, uid: getuid()) {
+                faults.append("\(path) (\(fault))")
+                continue
+            }
             do throws(SystemError) {
                 return try self.accept(try UnixSocket.connect(to: path), path)
             } catch {

@@ -49,13 +49,25 @@ enum SocketPath {
     private static func fault(ofDirectory path: String, uid: UInt32) -> String? {
         let isPrivate = path == self.privateDirectory(uid)
         if isPrivate, mkdir(path, 0o700) != 0, errno != EEXIST { return SystemError("mkdir").description }
+        if isPrivate, let fault = self.fault(ofPrivateDirectory: path, uid: uid) { return fault }
+        return access(path, W_OK) == 0 ? nil : SystemError("directory").text
+    }
+
+    /// Why a user's private directory is none: anybody can make one of its name, and whoever owns it, or can write to
+    /// it, decides who listens there.
+    private static func fault(ofPrivateDirectory path: String, uid: UInt32) -> String? {
         var info = stat()
         guard lstat(path, &info) == 0 else { return SystemError("directory").text }
-        if isPrivate {
-            guard info.st_mode & S_IFMT == S_IFDIR else { return "\(path) is no directory" }
-            guard info.st_uid == uid else { return "\(path) belongs to user \(info.st_uid)" }
-            guard info.st_mode & 0o022 == 0 else { return "others can write to \(path)" }
-        }
-        return access(path, W_OK) == 0 ? nil : SystemError("directory").text
+        guard info.st_mode & S_IFMT == S_IFDIR else { return "\(path) is no directory" }
+        guard info.st_uid == uid else { return "\(path) belongs to user \(info.st_uid)" }
+        guard info.st_mode & 0o022 == 0 else { return "others can write to \(path)" }
+        return nil
+    }
+
+    /// Why a user is not to connect to a place, whoever listens there: it is in his private directory, which is none.
+    static func faultForConnecting(to path: String, uid: UInt32) -> String? {
+        let directory = self.privateDirectory(uid)
+        guard path == "\(directory)/\(self.fileName)" else { return nil }
+        return self.fault(ofPrivateDirectory: directory, uid: uid)
     }
 }
