@@ -42,6 +42,19 @@ public struct RequestMetadata: Equatable, Sendable {
         if let fault = reader.fault { throw fault }
         self = reader.metadata
     }
+
+    /// Whether that may stand as `request_id` or `traceparent`: 1 to `limit` characters, all of them printable.
+    public static func isText(_ text: String, limit: Int) -> Bool {
+        let scalars = text.unicodeScalars
+        return !scalars.isEmpty && scalars.count <= limit && scalars.allSatisfy(Self.isPrintable)
+    }
+
+    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .surrogate, .unassigned, .lineSeparator, .paragraphSeparator: false
+        default: true
+        }
+    }
 }
 
 private struct Reader {
@@ -95,18 +108,10 @@ private struct Reader {
         {
             return content
         }
-        let scalars = JSONScanner.unescaped(self.bytes, content).unicodeScalars
-        guard scalars.count <= limit, scalars.allSatisfy(Self.isPrintable) else {
+        guard RequestMetadata.isText(JSONScanner.unescaped(self.bytes, content), limit: limit) else {
             throw .invalidParams("metadata.\(field.rawValue)", expectation)
         }
         return content
-    }
-
-    private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
-        switch scalar.properties.generalCategory {
-        case .control, .format, .surrogate, .unassigned, .lineSeparator, .paragraphSeparator: false
-        default: true
-        }
     }
 
     private func word<Word: RawRepresentable<String> & CaseIterable>(

@@ -193,14 +193,16 @@ import Testing
         #expect(try scenario.answer(client)["metadata"]?["request_id"] == "mine")
     }
 
-    @Test func doesNotEchoARequestIDThatWasRefused() throws {
+    @Test(arguments: [String(repeating: "x", count: 5000), "x\ny", "\u{200B}x", ""])
+    func doesNotEchoARequestIDThatWasRefused(text: String) throws {
         let scenario = Scenario.ready()
         let client = try scenario.connect()
-        scenario.call(
-            client, 1, metadata: ["request_id": .string(String(repeating: "x", count: 5000))])
+        scenario.call(client, 1, metadata: ["request_id": .string(text)])
         let answer = try scenario.answer(client)
         #expect(answer["error"]?["code"] == -32602)
         #expect(answer.text.utf8.count < 1000)
+        let own = try #require(answer["error"]?["data"]?["request_id"]?.stringValue)
+        #expect(own.count == 36 && answer["metadata"]?["request_id"]?.stringValue == own)
     }
 
     @Test(arguments: [

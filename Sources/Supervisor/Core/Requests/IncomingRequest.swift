@@ -31,11 +31,11 @@ struct IncomingRequest {
 
     var methodText: String { JSONScanner.unescaped(self.message, self.envelope.method) }
 
-    /// The caller's own request id, if it gave one of at most so many characters.
+    /// The caller's own request id, if it gave one that is none to be refused.
     func requestIDText(limit: Int) -> String? {
         guard let range = self.envelope.metadata,
             let metadata = try? JSONValue(parsing: self.slice(range)),
-            let text = metadata["request_id"]?.stringValue, !text.isEmpty, text.unicodeScalars.count <= limit
+            let text = metadata["request_id"]?.stringValue, RequestMetadata.isText(text, limit: limit)
         else { return nil }
         return text
     }
