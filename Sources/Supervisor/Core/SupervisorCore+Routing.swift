@@ -51,8 +51,15 @@ extension SupervisorCore {
         method.elementsEqual("health.check".utf8) || method.elementsEqual("metrics.get".utf8)
     }
 
+    /// Of the methods that somebody answers.
     private func nearestMethod(_ incoming: IncomingRequest) -> String? {
-        NearestName.find(incoming.methodText, in: self.methods.knownNames)
+        let answered = self.methods.knownNames.filter { name in
+            Array(name.utf8).withUnsafeBytes { name in
+                if case .local = self.methods.route(name) { return true }
+                return self.pools.contains { $0.serves(name) }
+            }
+        }
+        return NearestName.find(incoming.methodText, in: answered)
     }
 
     /// `params.technique` of the methods that have one; nil when it is absent or no string.

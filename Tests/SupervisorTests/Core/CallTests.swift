@@ -307,6 +307,19 @@ import Testing
         #expect(try scenario.answer(client)["error"]?["message"] == "Method not found: job.run")
     }
 
+    @Test func proposesOnlyMethodsThatAreAnswered() throws {
+        let scenario = Scenario.ready {
+            $0.pools[0].methods = ["rag.execute"]
+            $0.timeouts.perMethod["job.run"] = .seconds(1)
+        }
+        let client = try scenario.connect()
+        scenario.call(client, 1, "job.run")
+        #expect(try scenario.answer(client)["error"]?["message"] == "Method not found: job.run")
+        scenario.call(client, 2, "rag.exceute")
+        let message = try scenario.answer(client)["error"]?["message"]
+        #expect(message == "Method not found: rag.exceute; did you mean rag.execute?")
+    }
+
     @Test func refusesATechniqueThatNoPoolDeclares() throws {
         let scenario = Scenario.ready(capabilities: ["techniques": ["bm25", "dense"]])
         let client = try scenario.connect()
