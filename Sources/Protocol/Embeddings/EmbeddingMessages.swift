@@ -155,7 +155,7 @@ public struct EmbeddingCacheMessage: Equatable, Sendable {
         guard let params, params.first == UInt8(ascii: "{") else {
             throw .invalidParams(nil, "expected \(shape)")
         }
-        var hasModel = false
+        var (hasModel, hasTexts) = (false, false)
         for member in JSONMembers(params) {
             let first = params[member.value.lowerBound]
             switch member.name {
@@ -169,11 +169,17 @@ public struct EmbeddingCacheMessage: Equatable, Sendable {
                     throw .invalidParams(member.name, "expected an array")
                 }
                 let values = Array(JSONElements(params, member.value))
-                if member.name == "texts" { self.texts = values } else { self.embeddings = values }
+                if member.name == "texts" {
+                    self.texts = values
+                    hasTexts = true
+                } else {
+                    self.embeddings = values
+                }
             default: break
             }
         }
         guard hasModel else { throw .invalidParams("model", "expected a string") }
+        guard hasTexts else { throw .invalidParams("texts", "expected an array") }
         guard !isPut || self.texts.count == self.embeddings.count else {
             throw .invalidParams(
                 "embeddings",

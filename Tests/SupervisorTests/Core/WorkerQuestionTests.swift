@@ -51,6 +51,7 @@ import Testing
 
     @Test(arguments: [
         ("get", "[]", Optional<String>.none), ("get", #"{"texts":[]}"#, "model"),
+        ("get", #"{"model":"m"}"#, "texts"), ("put", #"{"model":"m","embeddings":[]}"#, "texts"),
         ("get", #"{"model":"m","texts":"a"}"#, "texts"), ("get", #"{"model":"m","texts":[1]}"#, "texts[0]"),
         ("put", #"{"model":"m","texts":["a"],"embeddings":[]}"#, "embeddings"),
         ("put", #"{"model":5,"texts":[],"embeddings":[]}"#, "model"),
