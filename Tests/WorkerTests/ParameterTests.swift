@@ -72,6 +72,22 @@ import Testing
         #expect(error?.message == "Invalid params: " + message)
     }
 
+    /// Messages quote at most 40 bytes of input, escaped (protocol §6).
+    @Test(arguments: [
+        #""NAME":1"#, #""options":{"NAME":1}"#, #""technique_params":{"NAME":1}"#,
+        #""options":{"filters":{"NAME":[1]}}"#, #""options":{"filters":{"a":{"NAME":1}}}"#,
+        #""options":{"filters":{"$NAME":1}}"#,
+    ]) func quotesLittleOfANameThatMeansNothing(members: String) {
+        let name = #"\u001b[31m\u0007"# + String(repeating: "k", count: 5000)
+        let text = members.split(separator: "NAME").joined(separator: name)
+        let error = Self.error(#"{"technique":"bm25","query":"q",\#(text)}"#)
+        #expect(error?.code == .invalidParams)
+        #expect(
+            error?.message.contains(#"\x1b[31m\x07kkk"#) == true && (error?.message.utf8.count ?? 0) < 300)
+        let path = error?.details.first { $0.name == "path" }?.value.stringValue
+        #expect(path?.contains(#"\x1b"#) == true && (path?.utf8.count ?? 0) < 100)
+    }
+
     @Test func boundsTheQuery() {
         func error(_ count: Int) -> RPCError? {
             Self.error(#"{"technique":"bm25","query":"\#(String(repeating: "é", count: count))"}"#)

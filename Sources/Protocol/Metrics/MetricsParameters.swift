@@ -36,7 +36,7 @@ public struct MetricsParameters: Equatable, Sendable {
         default:
             let nearest = NearestName.find(member.name, in: ["time_range", "scope", "reset"])
             throw .invalidParams(
-                Excerpt.escaped(member.name, limit: 120),
+                Excerpt.escaped(member.name),
                 "unknown key\(nearest.map { "; did you mean `\($0)`?" } ?? "; expected time_range, scope or reset")"
             )
         }

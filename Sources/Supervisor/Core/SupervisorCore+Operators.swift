@@ -317,6 +317,6 @@ struct OperatorParams {
     func finish() throws(RPCError) {
         guard let unknown = self.members.first else { return }
         let hint = NearestName.find(unknown.name, in: self.asked).map { "; did you mean \($0)?" } ?? ""
-        throw .invalidParams(unknown.name, "unknown member\(hint)")
+        throw .invalidParams(Excerpt.escaped(unknown.name), "unknown member\(hint)")
     }
 }

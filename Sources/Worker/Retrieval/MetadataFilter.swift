@@ -29,7 +29,7 @@ indirect enum MetadataFilter: Equatable {
         }
         var conditions: [MetadataFilter] = []
         for member in members {
-            conditions.append(try Self.condition(member, path: "\(path).\(member.name)"))
+            conditions.append(try Self.condition(member, path: "\(path).\(Excerpt.escaped(member.name))"))
         }
         self = .all(conditions)
     }
@@ -70,7 +70,7 @@ indirect enum MetadataFilter: Equatable {
         }
         var conditions: [MetadataFilter] = []
         for entry in operators {
-            let entryPath = "\(path).\(entry.name)"
+            let entryPath = "\(path).\(Excerpt.escaped(entry.name))"
             guard let comparison = Comparison(rawValue: entry.name) else {
                 throw RPCError.unknownParameter(
                     entryPath, name: entry.name, known: Comparison.allCases.map(\.rawValue))

@@ -9,13 +9,15 @@ extension RPCError {
 
     /// A name that means nothing there.
     ///
-    /// - Parameter known: the names that do.
+    /// - Parameters:
+    ///   - path: where it stands; what of that others wrote is escaped.
+    ///   - known: the names that do.
     static func unknownParameter(_ path: String, name: String, known: [String]) -> RPCError {
         let hint =
             NearestName.find(name, in: known).map { "; did you mean `\($0)`?" }
             ?? (known.isEmpty
                 ? "; there are none here" : "; expected one of \(known.joined(separator: ", "))")
-        return .invalidParams(Excerpt.escaped(path, limit: 120), "unknown key\(hint)")
+        return .invalidParams(path, "unknown key\(hint)")
     }
 
     /// Short values as they are, others by their kind.
@@ -44,7 +46,8 @@ struct ParameterReader {
         var seen: Set<String> = []
         for member in members {
             guard known.contains(member.name) else {
-                throw .unknownParameter(self.path(of: member.name), name: member.name, known: known)
+                throw .unknownParameter(
+                    self.path(of: Excerpt.escaped(member.name)), name: member.name, known: known)
             }
             guard seen.insert(member.name).inserted else {
                 throw .invalidParams(self.path(of: member.name), "expected it once, found it twice")

@@ -49,6 +49,23 @@ import Testing
         #expect(try scenario.answer(client)["result"] != nil)
     }
 
+    /// Messages quote at most 40 bytes of input, escaped (protocol §6).
+    @Test(arguments: [
+        "system.info", "supervisor.restart", "metrics.get", "events.unsubscribe", "embedding.create",
+        "cache.clear",
+    ]) func quoteLittleOfAnUnknownMember(method: String) throws {
+        let scenario = Scenario.ready()
+        let client = try scenario.connect()
+        let name = "\u{1B}[31m\u{7}" + String(repeating: "k", count: 5000)
+        scenario.call(client, 1, method, params: .object([.init(name, 1)]))
+        let error = try #require(try scenario.answer(client)["error"])
+        #expect(error["code"] == -32602)
+        for text in [error["message"]?.stringValue, error["data"]?["path"]?.stringValue] {
+            let text = try #require(text)
+            #expect(text.contains("\\x1b[31m\\x07kkk") && text.utf8.count < 150, "\(text.prefix(200))")
+        }
+    }
+
     @Test func areAnsweredWhileEveryWorkerIsBusyAndTheQueueFull() throws {
         let scenario = Scenario.ready(workers: 1) { $0.loadBalancer.queueSize = 1 }
         let client = try scenario.connect()
