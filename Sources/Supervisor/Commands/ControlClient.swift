@@ -38,14 +38,17 @@ struct ControlClient: ~Copyable {
                 faults.append("\(path) (\(fault))")
                 continue
             }
+            let socket: FileDescriptor
             do throws(SystemError) {
-                return try self.accept(try UnixSocket.connect(to: path), path)
+                socket = try UnixSocket.connect(to: path)
             } catch {
                 guard error.number == ENOENT || error.number == ECONNREFUSED || error.number == ENOTDIR else {
                     throw .failed("cannot connect to \(path): \(error.text)")
                 }
                 faults.append("\(path) (\(error.number == ECONNREFUSED ? "nothing listens" : error.text))")
+                continue
             }
+            return try self.accept(socket, path)
         }
         throw .notRunning("no supervisor is running; tried \(faults.joined(separator: ", "))")
     }
@@ -53,13 +56,17 @@ struct ControlClient: ~Copyable {
     /// Checks that the server is one to be trusted: root's, ours, or of the owner of the socket's directory.
     private static func accept(
         _ socket: consuming FileDescriptor, _ path: String
-    ) throws(SystemError) -> ControlClient {
-        guard let server = UnixSocket.peer(of: socket) else { throw SystemError("SO_PEERCRED", EPERM) }
+    ) throws(CommandFailure) -> ControlClient {
+        guard let server = UnixSocket.peer(of: socket) else {
+            throw .failed("\(path): the system does not say who listens there")
+        }
         let isTrusted =
             server.uid == 0 || server.uid == getuid()
             || server.uid == UnixSocket.directoryOwner(of: path)
         guard isTrusted else {
-            throw SystemError("the server runs as user \(server.uid)", EPERM)
+            throw .failed(
+                "\(path): the server runs as user \(server.uid), who is neither root, nor yourself, nor the owner "
+                    + "of the directory")
         }
         return ControlClient(path: path, server: server, socket: socket)
     }

@@ -1,3 +1,4 @@
+import Glibc
 import Protocol
 import Testing
 
@@ -102,6 +103,31 @@ extension IntegrationTests.Contract {
             #expect(try status(none).exitCode == 3)
             #expect(try status(none, ["--socket", supervisor.socket]).exitCode == 0)
             #expect(try status(supervisor.socket, ["--socket", none]).exitCode == 3)
+        }
+
+        @Test(
+            "they check by SO_PEERCRED that the server is root, themselves or the owner of the directory",
+            .needsPython, .enabled(if: getuid() == 0, "only root can become another user"))
+        func foreignServer() throws {
+            let directory = try TestDirectory()
+            chmod(directory.path, 0o777)
+            let script = """
+                import os, socket, sys
+                os.setgid(65534); os.setuid(65534)
+                server = socket.socket(socket.AF_UNIX)
+                server.bind(sys.argv[1])
+                server.listen()
+                while True:
+                    connection, _ = server.accept()
+                    print(connection.recv(1000), flush=True)
+                    connection.close()
+                """
+            let path = directory.file("s")
+            let server = try ChildProcess([Programs.python ?? "", "-c", script, path])
+            try eventually("it listens") { (try? UnixSocket.connect(to: path)) != nil }
+            let run = try Command.run([Programs.supervisor, "call", "ping", "--socket", path])
+            #expect(run.exitCode == 1 && run.errors.contains("user 65534"), "\(run.errors)")
+            #expect(!server.output.contains("ping"), "it is told nothing")
         }
 
         @Test("status --json prints the result of supervisor.status")
