@@ -176,7 +176,7 @@ extension SupervisorCore {
         _ params: inout OperatorParams, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
         _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
-        let name = try params.name("cache_type") ?? "all"
+        let name = try params.string("cache_type") ?? "all"
         try params.finish()
         let types = name == "all" ? CacheType.allCases : CacheType(rawValue: name).map { [$0] }
         guard let types else {

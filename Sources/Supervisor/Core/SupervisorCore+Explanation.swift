@@ -10,7 +10,7 @@ extension SupervisorCore {
             return self.refuseStranger(incoming, &effects)
         }
         var params = try OperatorParams(incoming.params)
-        guard let method = try params.name("method") else {
+        guard let method = try params.string("method") else {
             throw .invalidParams("method", "expected the name of a method")
         }
         let structure = try params.structure("params")

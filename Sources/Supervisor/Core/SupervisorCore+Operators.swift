@@ -159,7 +159,7 @@ extension SupervisorCore {
         _ params: inout OperatorParams, _ incoming: IncomingRequest, _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
         let workers = try params.number("workers", in: 1...Configuration.workersPerPool)
-        let name = try params.name("pool")
+        let name = try params.string("pool")
         try params.finish()
         let pool = try self.pool(named: name)
         let others = self.pools.indices.reduce(0) { $1 == pool ? $0 : $0 + self.pools[$1].maxWorkers }
@@ -243,9 +243,14 @@ struct OperatorParams {
 
     init(_ params: UnsafeRawBufferPointer?) throws(RPCError) {
         guard let params else { return }
-        guard let value = try? JSONValue(parsing: params), case .object(let members) = value else {
-            throw .invalidParams(nil, "expected an object")
+        let value: JSONValue
+        do throws(JSONError) {
+            value = try JSONValue(parsing: params)
+        } catch {
+            // The grammar was checked; what is left is a number that no Double holds.
+            throw .invalidParams(nil, "\(error)")
         }
+        guard case .object(let members) = value else { throw .invalidParams(nil, "expected an object") }
         self.members = members
     }
 
@@ -262,12 +267,18 @@ struct OperatorParams {
     /// A member that is looked at elsewhere.
     mutating func pass(_ name: String) { _ = self.take(name) }
 
-    /// A string, or a number that stands for one.
-    mutating func name(_ name: String) throws(RPCError) -> String? {
+    mutating func string(_ name: String) throws(RPCError) -> String? {
         guard let value = self.take(name) else { return nil }
         if let text = value.stringValue { return text }
-        if let number = value.integerValue { return String(number) }
         throw .invalidParams(name, "expected a string, found \(value.kindDescription)")
+    }
+
+    /// A string, or a number that stands for one: a pid or a slot.
+    mutating func name(_ name: String) throws(RPCError) -> String? {
+        let number = self.members.first { $0.name == name }?.value.integerValue
+        guard let number else { return try self.string(name) }
+        self.pass(name)
+        return String(number)
     }
 
     mutating func strings(_ name: String) throws(RPCError) -> [String]? {

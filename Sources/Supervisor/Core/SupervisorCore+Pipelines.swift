@@ -6,7 +6,7 @@ extension SupervisorCore {
         _ params: inout OperatorParams, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
         _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
-        guard let technique = try params.name("technique") else {
+        guard let technique = try params.string("technique"), !technique.isEmpty else {
             throw .invalidParams("technique", "expected the name of a technique")
         }
         params.pass("config")
@@ -166,7 +166,7 @@ extension SupervisorCore {
         _ params: inout OperatorParams, _ incoming: IncomingRequest, _ metadata: RequestMetadata,
         _ effects: inout some SupervisorEffects
     ) throws(RPCError) {
-        guard let id = try params.name("pipeline_id") else {
+        guard let id = try params.string("pipeline_id") else {
             throw .invalidParams("pipeline_id", "expected the id of a pipeline")
         }
         try params.finish()

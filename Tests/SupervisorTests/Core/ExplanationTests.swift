@@ -22,7 +22,8 @@ import Testing
     }
 
     @Test(arguments: [
-        JSONValue.object([]), ["method": true], ["method": "a", "params": "x"], ["methods": "a"],
+        JSONValue.object([]), ["method": true], ["method": 5], ["method": "a", "params": "x"],
+        ["methods": "a"],
         ["method": "a", "param": [:]],
     ])
     func refusesOtherParams(params: JSONValue) throws {

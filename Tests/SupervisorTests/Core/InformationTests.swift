@@ -47,6 +47,9 @@ import Testing
         #expect(try scenario.error(client) == .init(-32602, "invalid_params"))
         scenario.call(client, 2, method, params: [:])
         #expect(try scenario.answer(client)["result"] != nil)
+        scenario.send(client, #"{"jsonrpc":"2.0","id":3,"method":"\#(method)","params":{"a":1e999}}"#)
+        let message = try scenario.answer(client)["error"]?["message"]
+        #expect(message == "Invalid params: number out of range at byte 5")
     }
 
     /// Messages quote at most 40 bytes of input, escaped (protocol §6).

@@ -167,7 +167,7 @@ import Testing
     @Test(arguments: [
         #"{}"#, #"{"technique":"a\u001bb"}"#, #"{"technique":"bm25","config":[]}"#,
         #"{"technique":"bm25","config":{"a":1,"a":2}}"#,
-        #"{"technique":"bm25","confg":{}}"#,
+        #"{"technique":"bm25","confg":{}}"#, #"{"technique":5}"#, #"{"technique":""}"#,
     ]) func badParamsAreRefused(params: String) throws {
         let scenario = Scenario.ready(workers: 1)
         let client = try scenario.connect()
