@@ -98,7 +98,7 @@ import Testing
         }
     }
 
-    private static func compareQueues(_ table: RequestTable, _ model: [RequestToken: Entry]) {
+    private static func compareQueues(_ table: borrowing RequestTable, _ model: [RequestToken: Entry]) {
         table._checkInvariants()
         for pool in 0..<2 {
             let queued = model.filter { $0.value.place == .queue(pool) }
