@@ -78,22 +78,12 @@ public enum JSONText {
 
     /// Appends a whole number in decimal, without making a String.
     public static func append(integer: Int64, to output: inout [UInt8]) {
-        if integer < 0 { output.append(UInt8(ascii: "-")) }
-        append(unsigned: integer.magnitude, to: &output)
+        output.append(atMost: 1 + ByteWriter.numberBytes) { $0.append(integer: integer) }
     }
 
     /// Appends a whole number in decimal, without making a String.
     public static func append(unsigned: UInt64, to output: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 20) { digits in
-            var start = 20
-            var rest = unsigned
-            repeat {
-                start -= 1
-                digits[start] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            } while rest > 0
-            output.append(contentsOf: UnsafeBufferPointer(rebasing: digits[start..<20]))
-        }
+        output.append(atMost: ByteWriter.numberBytes) { $0.append(unsigned: unsigned) }
     }
 
     /// Appends the shortest text that reads back as the same number; what JSON cannot say (NaN and the

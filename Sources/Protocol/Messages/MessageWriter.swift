@@ -24,65 +24,85 @@ public enum MessageWriter {
         requestID: UnsafeRawBufferPointer, traceparent: UnsafeRawBufferPointer, deadlineMilliseconds: Int64?,
         fallback: (from: [UInt8], code: Int64)? = nil, to output: inout [UInt8]
     ) {
-        self.append("{\"jsonrpc\":\"2.0\",", to: &output)
-        if let call {
-            self.append("\"id\":", to: &output)
-            JSONText.append(unsigned: call, to: &output)
-            self.append(",", to: &output)
-        }
-        self.append("\"method\":\"", to: &output)
-        output.append(contentsOf: method)
-        self.append("\"", to: &output)
-        if !params.isEmpty {
-            self.append(",\"params\":", to: &output)
-            self.appendOnOneLine(params, to: &output)
-        }
-        if !requestID.isEmpty {
-            self.append(",\"metadata\":{\"request_id\":\"", to: &output)
-            output.append(contentsOf: requestID)
-            self.append("\"", to: &output)
-            if let deadlineMilliseconds {
-                self.append(",\"deadline_ms\":", to: &output)
-                JSONText.append(integer: deadlineMilliseconds, to: &output)
+        let most =
+            Self.callFrameBytes + method.count + params.count + requestID.count + traceparent.count
+            + (fallback?.from.count ?? 0)
+        output.append(atMost: most) { writer in
+            writer.append("{\"jsonrpc\":\"2.0\",")
+            if let call {
+                writer.append("\"id\":")
+                writer.append(unsigned: call)
+                writer.append(",")
             }
-            if !traceparent.isEmpty {
-                self.append(",\"traceparent\":\"", to: &output)
-                output.append(contentsOf: traceparent)
-                self.append("\"", to: &output)
+            writer.append("\"method\":\"")
+            writer.append(method)
+            writer.append("\"")
+            if !params.isEmpty {
+                writer.append(",\"params\":")
+                writer.append(onOneLine: params)
             }
-            if let fallback {
-                self.append(",\"fallback\":{\"from\":", to: &output)
-                output.append(contentsOf: fallback.from)
-                self.append(",\"code\":", to: &output)
-                JSONText.append(integer: fallback.code, to: &output)
-                self.append("}", to: &output)
+            if !requestID.isEmpty {
+                self.appendMetadata(requestID, traceparent, deadlineMilliseconds, fallback, to: &writer)
             }
-            self.append("}", to: &output)
+            writer.append("}\n")
         }
-        self.append("}\n", to: &output)
+    }
+
+    /// What a call for a worker is at most, less the texts that it is made of.
+    private static let callFrameBytes = 144 + 3 * ByteWriter.numberBytes
+
+    private static func appendMetadata(
+        _ requestID: UnsafeRawBufferPointer, _ traceparent: UnsafeRawBufferPointer,
+        _ deadlineMilliseconds: Int64?, _ fallback: (from: [UInt8], code: Int64)?,
+        to writer: inout ByteWriter
+    ) {
+        writer.append(",\"metadata\":{\"request_id\":\"")
+        writer.append(requestID)
+        writer.append("\"")
+        if let deadlineMilliseconds {
+            writer.append(",\"deadline_ms\":")
+            writer.append(integer: deadlineMilliseconds)
+        }
+        if !traceparent.isEmpty {
+            writer.append(",\"traceparent\":\"")
+            writer.append(traceparent)
+            writer.append("\"")
+        }
+        if let fallback {
+            writer.append(",\"fallback\":{\"from\":")
+            fallback.from.withUnsafeBytes { writer.append($0) }
+            writer.append(",\"code\":")
+            writer.append(integer: fallback.code)
+            writer.append("}")
+        }
+        writer.append("}")
     }
 
     /// Appends `{"jsonrpc":"2.0","id":ID,"result":`, to be followed by the result and a brace.
     ///
     /// - Parameter id: the id as the caller wrote it; empty: null.
     public static func appendResultHead(id: UnsafeRawBufferPointer, to output: inout [UInt8]) {
-        self.appendHead(id: id, to: &output)
-        self.append(",\"result\":", to: &output)
+        output.append(atMost: Self.headFrameBytes + id.count) {
+            self.appendHead(id: id, isError: false, to: &$0)
+        }
     }
 
     /// Appends `{"jsonrpc":"2.0","id":ID,"error":`, to be followed by the error object and a brace.
     public static func appendErrorHead(id: UnsafeRawBufferPointer, to output: inout [UInt8]) {
-        self.appendHead(id: id, to: &output)
-        self.append(",\"error\":", to: &output)
+        output.append(atMost: Self.headFrameBytes + id.count) {
+            self.appendHead(id: id, isError: true, to: &$0)
+        }
     }
 
-    private static func appendHead(id: UnsafeRawBufferPointer, to output: inout [UInt8]) {
-        self.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
-        if id.isEmpty {
-            self.append("null", to: &output)
-        } else {
-            output.append(contentsOf: id)
-        }
+    /// The longest head there is, less its id: `{"jsonrpc":"2.0","id":null,"result":`.
+    private static let headFrameBytes = 40
+
+    private static func appendHead(
+        id: UnsafeRawBufferPointer, isError: Bool, to writer: inout ByteWriter
+    ) {
+        writer.append("{\"jsonrpc\":\"2.0\",\"id\":")
+        if id.isEmpty { writer.append("null") } else { writer.append(id) }
+        writer.append(isError ? ",\"error\":" : ",\"result\":")
     }
 
     /// Appends one part of an answer, a notification for the caller:
@@ -113,18 +133,23 @@ public enum MessageWriter {
     /// Appends JSON with every line break replaced by a space. In accepted JSON a line break can only stand
     /// between tokens: strings hold none.
     public static func appendOnOneLine(_ json: UnsafeRawBufferPointer, to output: inout [UInt8]) {
-        let start = output.count
-        output.append(contentsOf: json)
-        guard let base = json.baseAddress,
-            memchr(base, 0x0A, json.count) != nil || memchr(base, 0x0D, json.count) != nil
-        else { return }
-        for index in start..<output.count where output[index] == 0x0A || output[index] == 0x0D {
-            output[index] = UInt8(ascii: " ")
-        }
+        output.append(atMost: json.count) { $0.append(onOneLine: json) }
     }
 
     public static func append(_ text: StaticString, to output: inout [UInt8]) {
         output.append(
             contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+}
+
+extension ByteWriter {
+    /// Appends JSON with every line break replaced by a space (`MessageWriter.appendOnOneLine`).
+    public mutating func append(onOneLine json: UnsafeRawBufferPointer) {
+        let start = self.next.assumingMemoryBound(to: UInt8.self)
+        self.append(json)
+        guard memchr(start, 0x0A, json.count) != nil || memchr(start, 0x0D, json.count) != nil else { return }
+        for index in 0..<json.count where start[index] == 0x0A || start[index] == 0x0D {
+            start[index] = UInt8(ascii: " ")
+        }
     }
 }

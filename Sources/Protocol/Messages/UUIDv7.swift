@@ -17,25 +17,20 @@ public struct UUIDv7: Equatable, Sendable {
 
     /// Appends the 36 characters of the text form.
     public func append(to output: inout [UInt8]) {
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.textCount) { text in
-            var position = 0
-            for index in 0..<16 {
-                if index == 4 || index == 6 || index == 8 || index == 10 {
-                    text[position] = UInt8(ascii: "-")
-                    position += 1
-                }
-                let word = index < 8 ? self.high : self.low
-                let byte = UInt8(truncatingIfNeeded: word >> (56 - 8 * UInt64(index & 7)))
-                text[position] = Self.digit(byte >> 4)
-                text[position + 1] = Self.digit(byte & 15)
-                position += 2
-            }
-            output.append(contentsOf: UnsafeBufferPointer(text))
-        }
+        output.append(atMost: Self.textCount) { self.append(to: &$0) }
     }
 
-    private static func digit(_ nibble: UInt8) -> UInt8 {
-        nibble < 10 ? UInt8(ascii: "0") + nibble : UInt8(ascii: "a") - 10 + nibble
+    /// Appends the 36 characters of the text form.
+    public func append(to writer: inout ByteWriter) {
+        writer.append(hexadecimal: self.high >> 32, digits: 8)
+        writer.append("-")
+        writer.append(hexadecimal: self.high >> 16, digits: 4)
+        writer.append("-")
+        writer.append(hexadecimal: self.high, digits: 4)
+        writer.append("-")
+        writer.append(hexadecimal: self.low >> 48, digits: 4)
+        writer.append("-")
+        writer.append(hexadecimal: self.low, digits: 12)
     }
 
     public var text: String {

@@ -55,7 +55,7 @@ extension SupervisorCore {
         } else {
             self.prepareTail(metadata: nil)
         }
-        self.write(result, to: incoming.caller, onOneLine: true, &effects)
+        self.write(result, to: incoming.caller, &effects)
     }
 
     mutating func makeRequestID() -> String {
@@ -112,7 +112,7 @@ extension SupervisorCore {
             self.count(request, isError: isError)
             self.prepareHead(request, isError: isError)
             self.prepareTail(request, by: worker)
-            self.write(bytes, to: caller, onOneLine: true, &effects)
+            self.write(bytes, to: caller, &effects)
         case .failure(var error):
             if self.requests[request].stream.state == .open { self.endStream(of: request, outcome, &effects) }
             if error.workerID == nil, let worker { error.workerID = self.workers[worker].id }
@@ -184,26 +184,29 @@ extension SupervisorCore {
             "The answer of \(bytes) bytes was dropped: too much output waits for this connection to read it")
     }
 
+    private static func append(
+        _ head: [UInt8], _ payload: UnsafeRawBufferPointer, _ tail: [UInt8], to output: inout [UInt8]
+    ) {
+        output.append(atMost: head.count + payload.count + tail.count) { writer in
+            head.withUnsafeBytes { writer.append($0) }
+            writer.append(onOneLine: payload)
+            tail.withUnsafeBytes { writer.append($0) }
+        }
+    }
+
     /// Writes head, payload and tail as a message, or as an element of the caller's batch.
     private mutating func write(
-        _ payload: UnsafeRawBufferPointer, to caller: Caller, onOneLine: Bool = false,
+        _ payload: UnsafeRawBufferPointer, to caller: Caller,
         _ effects: inout some SupervisorEffects
     ) {
-        func append(_ head: [UInt8], _ tail: [UInt8], to output: inout [UInt8]) {
-            output.append(contentsOf: head)
-            if onOneLine {
-                MessageWriter.appendOnOneLine(payload, to: &output)
-            } else {
-                output.append(contentsOf: payload)
-            }
-            output.append(contentsOf: tail)
-        }
         guard let batch = caller.batch else {
-            return effects.send(to: caller.connection) { append(self.head, self.tail, to: &$0) }
+            return effects.send(to: caller.connection) {
+                Self.append(self.head, payload, self.tail, to: &$0)
+            }
         }
         let before = self.batches[batch].answers.count
         if before > 0 { self.batches[batch].answers.append(UInt8(ascii: ",")) }
-        append(self.head, self.tail, to: &self.batches[batch].answers)
+        Self.append(self.head, payload, self.tail, to: &self.batches[batch].answers)
         self.connections[caller.connection].batchBytes += self.batches[batch].answers.count - before
         self.closeShare(of: batch, &effects)
     }

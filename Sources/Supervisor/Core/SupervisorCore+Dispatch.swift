@@ -134,13 +134,14 @@ extension SupervisorCore {
             request.setBytes(
                 id: incoming.id ?? empty, method: incoming.slice(incoming.envelope.method),
                 params: part.needsParams ? incoming.params ?? empty : empty,
-                requestID: { output in
+                requestID: { writer in
                     if let range = metadata.requestID {
-                        output.append(contentsOf: incoming.slice(range))
+                        writer.append(incoming.slice(range))
                     } else {
-                        uuid.append(to: &output)
+                        uuid.append(to: &writer)
                     }
-                }, traceparent: metadata.traceparent.map(incoming.slice) ?? empty)
+                }, requestIDBytes: metadata.requestID?.count ?? UUIDv7.textCount,
+                traceparent: metadata.traceparent.map(incoming.slice) ?? empty)
         }
     }
 

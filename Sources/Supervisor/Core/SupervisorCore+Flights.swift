@@ -105,7 +105,8 @@ extension SupervisorCore {
                 fill(&request)
                 request.setBytes(
                     id: empty, method: name, params: params ?? empty,
-                    requestID: { $0.append(contentsOf: requestID) }, traceparent: traceparent ?? empty)
+                    requestID: { writer in requestID.withUnsafeBytes { writer.append($0) } },
+                    requestIDBytes: requestID.count, traceparent: traceparent ?? empty)
             }
         }
     }

@@ -105,20 +105,25 @@ struct Request {
     /// Keeps a small buffer for the next tenant of the slot, gives a large one back.
     private static let keptCapacity = 16 * 1024
 
+    /// - Parameters:
+    ///   - requestID: writes it.
+    ///   - requestIDBytes: what it writes at most.
     mutating func setBytes(
         id: UnsafeRawBufferPointer, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer,
-        requestID: (inout [UInt8]) -> Void, traceparent: UnsafeRawBufferPointer
+        requestID: (inout ByteWriter) -> Void, requestIDBytes: Int, traceparent: UnsafeRawBufferPointer
     ) {
+        self.ends.id = id.count
+        self.ends.method = self.ends.id + method.count
+        self.ends.params = self.ends.method + params.count
         self.bytes.removeAll(keepingCapacity: true)
-        self.bytes.append(contentsOf: id)
-        self.ends.id = self.bytes.count
-        self.bytes.append(contentsOf: method)
-        self.ends.method = self.bytes.count
-        self.bytes.append(contentsOf: params)
-        self.ends.params = self.bytes.count
-        requestID(&self.bytes)
-        self.ends.requestID = self.bytes.count
-        self.bytes.append(contentsOf: traceparent)
+        self.bytes.append(atMost: self.ends.params + requestIDBytes + traceparent.count) { writer in
+            writer.append(id)
+            writer.append(method)
+            writer.append(params)
+            requestID(&writer)
+            writer.append(traceparent)
+        }
+        self.ends.requestID = self.bytes.count - traceparent.count
     }
 
     /// Puts other params in the place of those it has.
