@@ -42,6 +42,7 @@ enum SupervisorCommand {
         case "cache": try CacheCommand.run(arguments)
         case "config": try ConfigCommand.run(arguments)
         case "events": try EventsCommand.run(arguments)
+        case "bench": try BenchCommand.run(arguments)
         case "reference": ReferenceCommand.run()
         case "check": try CheckCommand.run(arguments)
         case "version": VersionCommand.run()

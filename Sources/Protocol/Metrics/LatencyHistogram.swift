@@ -66,6 +66,11 @@ public struct LatencyHistogram: Sendable {
         preconditionFailure("\(seen) durations in the buckets, \(self.count) counted")
     }
 
+    /// The durations in order, each in nanoseconds as its bucket stands for it, with how often it was recorded.
+    public func forEachDuration(_ body: (_ nanoseconds: UInt64, _ count: UInt64) -> Void) {
+        self.forEachBucket { body(Self.middle(of: $0), $1) }
+    }
+
     /// Forgets all and keeps its memory.
     mutating func clear() {
         self.count = 0

@@ -58,7 +58,7 @@ struct CommandSyntax: Sendable {
 extension CommandSyntax {
     static let all = [
         Self.serve, .status, .call, .stream, .restart, .drain, .scale, .reload, .stop, .cache, .config,
-        .events, .check, .reference, .version, .help,
+        .events, .check, .bench, .reference, .version, .help,
     ]
 
     private static let socket = Option.value(
@@ -176,6 +176,29 @@ extension CommandSyntax {
         "check", "Start a program, speak to it as a worker, and say what is good and what is wrong with it.",
         options: [.value("timeout", "DURATION", "how long it may take to get ready (60s)")],
         trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker"))
+
+    static let bench = CommandSyntax(
+        "bench", "Put load on a supervisor, running or started for it, and measure. Release builds only.",
+        options: [
+            .value("connections", "N", "connections (8)"),
+            .value("depth", "N", "calls that each has in flight, at most (1)"),
+            .value("duration", "DURATION", "how long a round is measured (10s)"),
+            .value("warmup", "DURATION", "how long calls are sent before that (1s)"),
+            .value("rate", "N", "calls a second in all, timed from when each is due (else a closed loop)"),
+            .value("method", "NAME", "what to call (health.check: every worker answers it, and no cache)"),
+            .value("mix", "METHOD=WEIGHT,…", "several methods, such as rag.execute=9,ping=1"),
+            .value("params", "JSON", "params of every call; $N in a string is a number of each call's own"),
+            .value("size", "BYTES", "add a member payload of 512 or 64KiB, say, to the params"),
+            .value("cache-hits", "SHARE", "share of calls with params of an earlier call, such as 0.9"),
+            .value("rounds", "N", "measure so often, and print the median and the spread (1)"),
+            .value("workers", "N", "workers of the supervisor that COMMAND starts (2)"),
+            .value("suite", "NAME", "ipc: the acceptance run, PASS or FAIL a line; exit 1 if one fails"),
+            .flag("json", "print the figures as JSON"),
+            .value("save", "FILE", "keep the figures"),
+            .value("compare", "FILE", "print the figures that were kept, and the ratios, beside"),
+            Self.socket,
+        ],
+        trailing: Trailing(name: "COMMAND [ARG…]", help: "the worker of a supervisor that is started for it"))
 
     static let reference = CommandSyntax(
         "reference",

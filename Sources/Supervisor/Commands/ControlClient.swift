@@ -27,8 +27,13 @@ struct ControlClient: ~Copyable {
     ///
     /// - Throws: exit code 3 with all places that were tried, when nothing does.
     static func connect(_ arguments: ParsedArguments) throws(CommandFailure) -> ControlClient {
-        let paths = SocketPath.candidates(
-            given: arguments.value("socket"), environment: ProcessEnvironment.current)
+        try self.connect(
+            to: SocketPath.candidates(
+                given: arguments.value("socket"), environment: ProcessEnvironment.current))
+    }
+
+    /// The same for these places.
+    static func connect(to paths: [String]) throws(CommandFailure) -> ControlClient {
         var faults: [String] = []
         for path in paths {
             guard path.utf8.count <= UnixSocket.pathLimit else {

@@ -57,10 +57,16 @@ enum ProcessTable {
     }
 
     private static func usage(of pid: Int32) -> (residentBytes: Int64, processorTime: Nanoseconds)? {
-        guard let status = self.read("/proc/\(pid)/status"), let stat = self.read("/proc/\(pid)/stat") else {
+        guard let status = self.read("/proc/\(pid)/status"), let time = self.processorTime(of: pid) else {
             return nil
         }
         let resident = self.number(after: "RssAnon:", in: String(decoding: status, as: UTF8.self)) ?? 0
+        return (resident * 1024, time)
+    }
+
+    /// Processor time of a process alone so far, in ticks of mostly 10 ms; nil when it is gone.
+    static func processorTime(of pid: Int32) -> Nanoseconds? {
+        guard let stat = self.read("/proc/\(pid)/stat") else { return nil }
         // The name, in parentheses, may hold anything: what follows it is counted from its end.
         let fields =
             String(decoding: stat, as: UTF8.self).split(separator: ")").last?.split(separator: " ") ?? []
@@ -68,7 +74,7 @@ enum ProcessTable {
             return nil
         }
         let ticksPerSecond = Int64(sysconf(Int32(_SC_CLK_TCK)))
-        return (resident * 1024, (user + system) * (1_000_000_000 / max(1, ticksPerSecond)))
+        return (user + system) * (1_000_000_000 / max(1, ticksPerSecond))
     }
 
     private static func number(after label: String, in text: String) -> Int64? {
