@@ -48,9 +48,10 @@ extension IntegrationTests {
             #expect(failed.errors == [.init(code: 7, count: 40, message: "as told")])
             #expect(failed.isFailed)
             // Longer than what is read at once.
+            let few = LoadPlan(connections: 2, depth: 1, extent: .calls(6))
             let long = try self.load(
-                supervisor, plan, [CallTemplate(method: "big", params: #"{"bytes":1000000}"#)])
-            #expect(long.results == 40 && long.failure == nil)
+                supervisor, few, [CallTemplate(method: "big", params: #"{"bytes":1000000}"#)])
+            #expect(long.results == 6 && long.failure == nil)
         }
 
         @Test func aFixedRateIsKept() throws {
@@ -142,6 +143,9 @@ extension IntegrationTests {
             let second = try Command.run(
                 [ReleaseBuild.supervisor, "bench", "--compare", directory.file("run")] + load + worker)
             #expect(second.exitCode == 0 && second.output.contains("RATIO"))
+            let unwritable = try Command.run(
+                [ReleaseBuild.supervisor, "bench", "--save", directory.file("no/run")] + worker)
+            #expect(unwritable.exitCode == 2 && unwritable.errors.contains("--save: cannot write"))
         }
 
         @Test(.enabled(if: ReleaseBuild.isCurrent, ReleaseBuild.hint))

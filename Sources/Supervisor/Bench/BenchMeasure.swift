@@ -49,11 +49,14 @@ enum BenchMeasure: String, CaseIterable {
         }
     }
 
-    /// Microseconds, or calls a second.
+    /// Microseconds, or calls a second, with three decimals.
     ///
     /// - Returns: nil for what could not be measured, and for all of a round that failed.
     func value(of round: LoadFigures) -> Double? {
-        guard !round.isFailed else { return nil }
+        round.isFailed ? nil : self.exactValue(of: round).map { ($0 * 1000).rounded() / 1000 }
+    }
+
+    private func exactValue(of round: LoadFigures) -> Double? {
         if let share { return round.latencies.quantile(share).map { Double($0) / 1000 } }
         func perCall(_ time: Nanoseconds?) -> Double? {
             time.map { Double($0) / 1000 / Double(round.answers) }

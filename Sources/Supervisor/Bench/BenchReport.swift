@@ -4,6 +4,7 @@ import Protocol
 struct BenchReport {
     /// The rounds of a closed loop differ by less on a machine that has nothing else to do.
     private static let noisyWidth = 0.1
+    private static let busyShare = 0.9
     static let format = "supervisor bench 1"
 
     /// What was asked for, as it is saved.
@@ -38,6 +39,15 @@ struct BenchReport {
         guard let width = self.spreads[measure]?.width, width > Self.noisyWidth else { return nil }
         return "too noisy: the rounds differ by \(BenchText.percent(width)) in \(measure.title); a smaller "
             + "difference between two runs says nothing"
+    }
+
+    /// A sentence for when this program had no time left: then it is slower than what it measures.
+    var clientLimit: String? {
+        let shares = self.rounds.compactMap { round in
+            round.processorTime.map { Double($0.client) / Double(max(1, round.window)) }
+        }
+        guard let share = shares.max(), share > Self.busyShare else { return nil }
+        return "this client was busy for \(BenchText.percent(share)) of a round: the figures may be its own"
     }
 
     /// As `--json` prints and `--save` keeps it.
@@ -86,7 +96,7 @@ extension LoadFigures {
     /// Why the round has no figures; nil when it has.
     var failureSentence: String? {
         guard self.isFailed else { return nil }
-        return self.failure ?? "no call was answered with a result"
+        return self.failure ?? "no call was answered with a result in time"
     }
 }
 
@@ -112,9 +122,9 @@ struct SavedBench {
         self.spreads = spreads
     }
 
-    /// What was asked for otherwise than in another run, such as `depth 1, now 4`.
+    /// What was asked for otherwise than in another run, such as `depth 1, now 4`. How long it took is no difference.
     func differences(from load: JSONValue) -> [String] {
-        (load.objectValue ?? []).compactMap { member in
+        (load.objectValue ?? []).filter { !$0.name.hasSuffix("_ms") }.compactMap { member in
             let before = self.load[member.name] ?? .null
             guard before != member.value else { return nil }
             return "\(member.name) \(Excerpt.escaped(before.text)), now \(Excerpt.escaped(member.value.text))"

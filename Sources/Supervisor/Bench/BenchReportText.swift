@@ -72,7 +72,7 @@ enum BenchReportText {
             guard let sentence = round.failureSentence else { continue }
             remarks.append("! round \(index + 1) failed and is left out: \(sentence)")
         }
-        if let noise = report.noise { remarks.append("! \(noise)") }
+        remarks += [report.noise, report.clientLimit].compactMap(\.self).map { "! \($0)" }
         if let saved {
             let differences = saved.differences(from: report.load)
             if !differences.isEmpty {

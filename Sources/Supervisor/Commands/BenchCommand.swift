@@ -66,7 +66,8 @@ enum BenchCommand {
         }
         let end = try? BenchTarget([target.path])
         let report = BenchReport(
-            load: options.load, rounds: rounds, cacheShare: end?.cacheShare(since: target))
+            load: options.load(workers: target.processes.workers.count), rounds: rounds,
+            cacheShare: end?.cacheShare(since: target))
         if options.printsJSON {
             Terminal.print(report.json.text)
         } else {

@@ -198,7 +198,9 @@ extension BenchOptions {
     }
 
     /// As it is saved, and compared.
-    var load: JSONValue {
+    ///
+    /// - Parameter workers: those that the supervisor has.
+    func load(workers: Int) -> JSONValue {
         let calls: [JSONValue] = self.calls.map { call in
             ["method": .string(call.method), "weight": .integer(call.weight)]
         }
@@ -210,8 +212,7 @@ extension BenchOptions {
             .init("cache_hits", self.cacheHits.map { .double($0) } ?? .null),
             .init("connections", number(self.plan.connections)), .init("depth", number(self.plan.depth)),
             .init("rate", number(rate)), .init("duration_ms", .double(self.duration.inMilliseconds)),
-            .init("warmup_ms", .double(self.warmup.inMilliseconds)),
-            .init("rounds", number(self.rounds)),
+            .init("warmup_ms", .double(self.warmup.inMilliseconds)), .init("workers", number(workers)),
         ])
     }
 

@@ -107,6 +107,22 @@ import Testing
         for value in Int64(200_000)..<201_000 { histogram.record(nanoseconds: value) }
         #expect(histogram.bytes == bytes)
     }
+
+    @Test func showsEveryDurationInOrder() {
+        var histogram = LatencyHistogram()
+        for nanoseconds: Int64 in [1_500_000, 75_000, 1_500_000, 8] {
+            histogram.record(nanoseconds: nanoseconds)
+        }
+        var durations: [UInt64] = []
+        var counts: [UInt64] = []
+        histogram.forEachDuration {
+            durations.append($0)
+            counts.append($1)
+        }
+        #expect(counts == [1, 1, 2])
+        #expect(durations[0] == 0 && durations == durations.sorted())
+        #expect(abs(Double(durations[1]) - 75_000) < 750 && abs(Double(durations[2]) - 1_500_000) < 15_000)
+    }
 }
 
 extension Double {

@@ -36,7 +36,7 @@ import Testing
         #expect(options.cacheHits == 0.9 && options.wholeParams == #"{"q":"$N"}"#)
         #expect(options.rounds == 3 && options.workers == 4 && options.command == ["python3", "-u"])
         #expect(options.savePath == "a" && options.comparePath == "b" && options.printsJSON)
-        #expect(options.load["rate"] == 2000)
+        #expect(options.load(workers: 4)["rate"] == 2000 && options.load(workers: 4)["workers"] == 4)
     }
 
     @Test(arguments: [

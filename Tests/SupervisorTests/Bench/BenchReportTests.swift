@@ -4,7 +4,7 @@ import Testing
 @testable import Supervisor
 
 @Suite struct BenchReportTests {
-    private static let load: JSONValue = ["depth": 1, "rate": .null]
+    private static let load: JSONValue = ["depth": 1, "rate": .null, "duration_ms": 1000]
 
     /// A round of a second.
     private func round(results: Int, microseconds: Int64 = 100, failure: String? = nil) -> LoadFigures {
@@ -69,7 +69,8 @@ import Testing
         #expect(report.failedRounds == 2)
         #expect(report.spreads[.throughput] == BenchSpread(median: 100, least: 100, most: 100))
         let text = BenchReportText.text(report)
-        #expect(text.contains("! round 2 failed and is left out: no call was answered with a result\n"))
+        #expect(
+            text.contains("! round 2 failed and is left out: no call was answered with a result in time\n"))
         #expect(text.contains("! round 3 failed and is left out: the supervisor closed a connection\n"))
     }
 
@@ -112,6 +113,15 @@ import Testing
         #expect(try #require(report.noise).contains("in p50"))
     }
 
+    @Test func saysWhenTheClientItselfHadNoTimeLeft() throws {
+        var round = self.round(results: 10)
+        round.processorTime = ProcessorTime(supervisor: nil, workers: nil, client: .milliseconds(899))
+        #expect(BenchReport(load: Self.load, rounds: [round]).clientLimit == nil)
+        round.processorTime?.client = .milliseconds(950)
+        let report = BenchReport(load: Self.load, rounds: [self.round(results: 10), round])
+        #expect(BenchReportText.text(report).contains("! this client was busy for 95.0 % of a round"))
+    }
+
     // MARK: Comparison
 
     @Test func aSavedRunIsReadAsItWasWritten() throws {
@@ -126,7 +136,8 @@ import Testing
         let before = BenchReport(
             load: Self.load, rounds: [self.round(results: 100), self.round(results: 102)])
         let after = BenchReport(
-            load: ["depth": 4, "rate": .null], rounds: [self.round(results: 200), self.round(results: 204)])
+            load: ["depth": 4, "rate": .null, "duration_ms": 2000],
+            rounds: [self.round(results: 200), self.round(results: 204)])
         let text = BenchReportText.text(after, comparedWith: try self.saved(before))
         let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("throughput") })
         #expect(
