@@ -24,7 +24,7 @@ final class BenchServer {
     ///
     /// - Parameter program: the binary.
     init(
-        _ command: [String], workers: Int, program: String = "/proc/self/exe",
+        _ command: [String], workers: Int, program: String = ProcessSpawner.ownProgram,
         spawner: ProcessSpawner = ProcessSpawner()
     ) throws(CommandFailure) {
         var template = Array("/tmp/supervisor-bench-XXXXXX".utf8CString)

@@ -157,11 +157,17 @@ extension ProcessSpawner {
         return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFREG
     }
 
-    /// The path of a program that stands beside the running one.
-    static func sibling(_ name: String) -> String {
+    /// The path of the running program; empty when /proc does not tell.
+    static var ownProgram: String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let own = String(decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return String(
+            decoding: buffer.prefix(max(0, count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    /// The path of a program that stands beside the running one.
+    static func sibling(_ name: String) -> String {
+        let own = self.ownProgram
         let directory = own.lastIndex(of: "/").map { own[..<$0] } ?? "."
         return "\(directory)/\(name)"
     }
