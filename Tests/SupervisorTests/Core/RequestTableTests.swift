@@ -16,7 +16,9 @@ import Testing
         let bytes = [UInt8](repeating: 0x31, count: params)
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
         bytes.withUnsafeBytes {
-            request.setBytes(id: empty, method: empty, params: $0, requestID: { _ in }, requestIDBytes: 0, traceparent: empty)
+            request.setBytes(
+                id: empty, method: empty, params: $0, requestID: { _ in }, requestIDBytes: 0,
+                traceparent: empty)
         }
     }
 
