@@ -79,11 +79,11 @@ extension RPCError {
             "Invalid Request: \(reason.explanation(limits: limits))")
     }
 
+    /// - Parameter nearest: a method that may have been meant, as `data.suggestion`: the message is the contract's.
     public static func methodNotFound(_ method: String, nearest: String? = nil) -> RPCError {
-        let hint = nearest.map { "; did you mean \($0)?" } ?? ""
-        return RPCError(
-            .methodNotFound, reason: "method_not_found",
-            "Method not found: \(Excerpt.escaped(method))\(hint)")
+        RPCError(
+            .methodNotFound, reason: "method_not_found", "Method not found: \(Excerpt.escaped(method))",
+            details: nearest.map { [.init("suggestion", .string($0))] } ?? [])
     }
 
     /// - Parameter path: where in the params, such as `options.top_k`; nil for the params as a whole.

@@ -6,10 +6,10 @@ public struct MetricsParameters: Equatable, Sendable {
     public var scope = Scope.worker
     public var reset = false
 
-    /// - Parameter params: nil when there are none.
+    /// - Parameter params: nil or an empty array when there are none.
     /// - Throws: −32602 with the path of what is wrong.
     public init(_ params: JSONValue?) throws(RPCError) {
-        guard let params else { return }
+        guard let params, params.arrayValue?.isEmpty != true else { return }
         guard let members = params.objectValue else {
             throw .invalidParams(nil, "expected an object, found \(params.kindDescription)")
         }

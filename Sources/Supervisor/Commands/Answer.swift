@@ -35,12 +35,14 @@ struct Answer {
         }.joined()
     }
 
-    /// "Method not found: x (-32601, method_not_found)"; nil for a result.
+    /// "Method not found: pong; did you mean ping? (-32601, method_not_found)"; nil for a result.
     var errorSentence: String? {
         guard let error = self.value["error"] else { return nil }
         let message = error["message"]?.stringValue ?? "an error without a message"
         let code = error["code"]?.integerValue.map { "\($0)" } ?? "no code"
         let reason = error["data"]?["reason"]?.stringValue.map { ", \(Excerpt.escaped($0))" } ?? ""
-        return "\(Excerpt.escaped(message, limit: Excerpt.lineBytes)) (\(code)\(reason))"
+        let hint =
+            error["data"]?["suggestion"]?.stringValue.map { "; did you mean \(Excerpt.escaped($0))?" } ?? ""
+        return "\(Excerpt.escaped(message, limit: Excerpt.lineBytes))\(hint) (\(code)\(reason))"
     }
 }

@@ -250,6 +250,8 @@ struct OperatorParams {
             // The grammar was checked; what is left is a number that no Double holds.
             throw .invalidParams(nil, "\(error)")
         }
+        // What many libraries send for a method without params.
+        guard value.arrayValue?.isEmpty != true else { return }
         guard case .object(let members) = value else { throw .invalidParams(nil, "expected an object") }
         self.members = members
     }

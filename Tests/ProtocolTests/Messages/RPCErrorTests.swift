@@ -38,9 +38,9 @@ import Testing
     }
 
     @Test func namesTheNearestMethod() {
-        #expect(
-            RPCError.methodNotFound("pingg", nearest: "ping").message
-                == "Method not found: pingg; did you mean ping?")
+        let error = RPCError.methodNotFound("pingg", nearest: "ping")
+        #expect(error.message == "Method not found: pingg")
+        #expect(error.value(requestID: nil)["data"]?["suggestion"] == "ping")
     }
 
     @Test func namesThePathOfABadParam() {

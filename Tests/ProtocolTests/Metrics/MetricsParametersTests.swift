@@ -29,7 +29,11 @@ import Testing
         #expect(error?.details == [.init("path", .string(path))])
     }
 
-    @Test(arguments: ["[]", #"["1m"]"#, #""1m""#, "null"])
+    @Test func takesAnEmptyArrayForNoParams() throws {
+        #expect(try MetricsParameters(.array([])) == MetricsParameters(nil))
+    }
+
+    @Test(arguments: [#"["1m"]"#, #""1m""#, "null"])
     func refusesWhatIsNoObject(params: String) throws {
         let value = try JSONValue(parsing: params)
         #expect(throws: RPCError.self) { try MetricsParameters(value) }

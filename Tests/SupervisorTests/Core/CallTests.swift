@@ -316,8 +316,9 @@ import Testing
         scenario.call(client, 1, "job.run")
         #expect(try scenario.answer(client)["error"]?["message"] == "Method not found: job.run")
         scenario.call(client, 2, "rag.exceute")
-        let message = try scenario.answer(client)["error"]?["message"]
-        #expect(message == "Method not found: rag.exceute; did you mean rag.execute?")
+        let error = try scenario.answer(client)["error"]
+        #expect(error?["message"] == "Method not found: rag.exceute")
+        #expect(error?["data"]?["suggestion"] == "rag.execute")
     }
 
     @Test func refusesATechniqueThatNoPoolDeclares() throws {

@@ -17,6 +17,15 @@ import Testing
         path.reduce(JSONValue?.some(value)) { $0?[$1] }
     }
 
+    @Test(arguments: ["system.info", "health.detailed", "rpc.discover"])
+    func anEmptyArrayIsNoParams(method: String) throws {
+        let scenario = Scenario.ready()
+        _ = try self.call(scenario, method, params: .array([]))
+        let client = try scenario.connect()
+        scenario.call(client, 1, method, params: [1])
+        #expect(try scenario.answer(client)["error"]?["code"] == -32602)
+    }
+
     @Test func systemInfoSaysWhatRuns() throws {
         let scenario = Scenario.ready(
             capabilities: [
