@@ -77,15 +77,20 @@ public struct JSONScanner {
 // MARK: - Tokens
 
 extension JSONScanner {
+    @inline(__always)
     static func isSpace(_ byte: UInt8) -> Bool {
-        byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09
+        // Most bytes asked about are none.
+        byte <= 0x20 && (byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09)
     }
 
+    @inline(__always)
     var atEnd: Bool { self.position >= self.end }
 
     /// The byte at the position; nil at the end.
+    @inline(__always)
     var current: UInt8? { self.position < self.end ? self.bytes[self.position] : nil }
 
+    @inline(__always)
     mutating func skipSpace() {
         while self.position < self.end, Self.isSpace(self.bytes[self.position]) { self.position += 1 }
     }
@@ -97,6 +102,7 @@ extension JSONScanner {
         guard self.atEnd else { throw self.expected("the end of the document") }
     }
 
+    @inline(__always)
     mutating func expectColon() throws(JSONError) {
         self.skipSpace()
         guard self.current == UInt8(ascii: ":") else { throw self.expected("':'") }
@@ -130,6 +136,7 @@ extension JSONScanner {
     ///
     /// For each byte b of the word, `(b - 1) & ~b` has its top bit set when b is zero; the word is first XORed
     /// with the byte looked for. A borrow may mark bytes above a hit as well, so only the lowest mark counts.
+    @inline(__always)
     private mutating func skipPlainStringBytes() {
         let ones: UInt64 = 0x0101_0101_0101_0101
         let tops: UInt64 = 0x8080_8080_8080_8080

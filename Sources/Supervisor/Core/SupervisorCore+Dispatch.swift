@@ -205,16 +205,11 @@ extension SupervisorCore {
         let left = self.requests[request].deadline.duration(since: self.now)
         let number = isNotification ? nil : RequestTable.number(of: request)
         effects.send(to: worker) { output in
-            let call = self.requests[request]
-            call.bytes.withUnsafeBytes { bytes in
-                func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
-                    UnsafeRawBufferPointer(rebasing: bytes[range])
-                }
+            self.requests.withParts(of: request) { parts in
                 MessageWriter.appendCall(
-                    number, method: slice(call.methodName), params: slice(call.params),
-                    requestID: slice(call.requestID), traceparent: slice(call.traceparent),
-                    deadlineMilliseconds: max(1, left.millisecondsRoundedUp),
-                    fallback: call.fallback.map { ($0.from, $0.code) }, to: &output)
+                    number, method: parts.method, params: parts.params, requestID: parts.requestID,
+                    traceparent: parts.traceparent, deadlineMilliseconds: max(1, left.millisecondsRoundedUp),
+                    fallback: parts.fallback.map { ($0.from, $0.code) }, to: &output)
             }
         }
         guard !isNotification else {

@@ -52,6 +52,33 @@ import Testing
         #expect(String(decoding: output, as: UTF8.self) == #"kept{"a":2,"b":1}"#, "the writer goes on")
     }
 
+    @Test(arguments: [2, 3, 16, 17, 100]) func sortsObjectsOfAnySize(count: Int) {
+        var random = SplitMix64(seed: UInt64(count))
+        let members = (100..<100 + count).map { "\"n\($0)\":{\"b\":[\($0)],\"a\":\"x\"}" }
+        let sorted = (100..<100 + count).map { number in
+            "\"n\(number)\":{\"a\":\"x\",\"b\":[\(number % 10 == 0 ? "\(number / 10)e1" : "\(number)")]}"
+        }
+        let form = "{\(sorted.joined(separator: ","))}".replacing("[10e1]", with: "[1e2]")
+        for _ in 0..<5 {
+            let spelling = "{\(members.shuffled(using: &random).joined(separator: " , "))}"
+            #expect(Self.canonical(spelling) == form)
+        }
+    }
+
+    /// What grows most, and nothing else: the space is made by the size of what comes in.
+    @Test(arguments: [(#"\b"#, #"\u0008"#), (#"\f"#, #"\u000c"#), ("x", "x")])
+    func hasRoomForWhatGrows(text: String, form: String) {
+        for count in [1, 1000, 300_000] {
+            let (long, longForm) = (
+                String(repeating: text, count: count), String(repeating: form, count: count)
+            )
+            #expect(Self.canonical("\"\(long)\"") == "\"\(longForm)\"")
+        }
+        let numbers = Array(repeating: "1.5", count: 1000).joined(separator: ",")
+        let forms = Array(repeating: "15e-1", count: 1000).joined(separator: ",")
+        #expect(Self.canonical("[\(numbers)]") == "[\(forms)]")
+    }
+
     @Test func followsNestingToTheLimitOfMessages() {
         let deep = String(repeating: #"{"b":0,"a":"#, count: 64) + "1" + String(repeating: "}", count: 64)
         let sorted = String(repeating: #"{"a":"#, count: 64) + "1" + String(repeating: #","b":0}"#, count: 64)

@@ -49,7 +49,8 @@ struct MethodTable {
     }
 
     private struct Entry {
-        var name: [UInt8]
+        /// Where it stands in `names`.
+        var name: Range<Int>
         var answerer: Answerer
         var timeout: Nanoseconds
         /// The timeout is that of all methods that have none of their own.
@@ -72,6 +73,8 @@ struct MethodTable {
     private static let workersNames = ["embedding.create", "rag.execute", "rag.stream", "health.check"]
 
     private var entries: [Entry]
+    /// The names of all entries, one behind the other.
+    private var names: [UInt8] = []
     /// Where a name's entry is, by the hash of the name; 0: nowhere. At least twice as many as entries.
     private var places: [UInt32] = Array(repeating: 0, count: 128)
     /// The methods with figures of their own, by the numbers of the figures.
@@ -95,7 +98,7 @@ struct MethodTable {
     private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
-        self.entries = [Entry(name: [], answerer: .worker, timeout: 0)]
+        self.entries = [Entry(name: 0..<0, answerer: .worker, timeout: 0)]
         self.idempotent = [false]
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
         self.cacheable = [false]
@@ -139,7 +142,7 @@ struct MethodTable {
             switch entry.answerer {
             case .nobody: nil
             case .supervisor(let method): method.rawValue.hasPrefix("$/") ? nil : method.rawValue
-            case .worker: String(decoding: entry.name, as: UTF8.self)
+            case .worker: self.text(of: entry)
             }
         }
     }
@@ -162,6 +165,8 @@ struct MethodTable {
         return false
     }
 
+    private func text(of entry: Entry) -> String { String(decoding: self.names[entry.name], as: UTF8.self) }
+
     /// The index of a name; `other` when it has none.
     func index(of name: UnsafeRawBufferPointer) -> Index {
         Index(value: Int(self.places[self.place(of: name)]))
@@ -178,7 +183,8 @@ struct MethodTable {
     }
 
     private func isName(_ name: UnsafeRawBufferPointer, of entry: Int) -> Bool {
-        self.entries[entry].name.withUnsafeBytes { $0.isEqual(to: name) }
+        let range = self.entries[entry].name
+        return self.names.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).isEqual(to: name) }
     }
 
     /// How long a call of the method may take unless its caller says otherwise.
@@ -222,8 +228,11 @@ struct MethodTable {
         let bytes = Array(name.utf8)
         let known = bytes.withUnsafeBytes { self.index(of: $0) }
         guard known == .other, !bytes.isEmpty, self.entries.count < self.capacity else { return known }
+        self.names.append(contentsOf: bytes)
         self.entries.append(
-            Entry(name: bytes, answerer: Self.answerer(of: name), timeout: self.entries[0].timeout))
+            Entry(
+                name: self.names.count - bytes.count..<self.names.count, answerer: Self.answerer(of: name),
+                timeout: self.entries[0].timeout))
         self.idempotent.append(false)
         self.cacheable.append(false)
         for pool in self.declaredIdempotent.indices {
@@ -246,7 +255,8 @@ struct MethodTable {
             self.places = Array(repeating: 0, count: self.places.count * 2)
             for entry in 1..<newest { self.enter(entry) }
         }
-        let place = self.entries[newest].name.withUnsafeBytes(self.place)
+        let name = self.entries[newest].name
+        let place = self.names.withUnsafeBytes { self.place(of: UnsafeRawBufferPointer(rebasing: $0[name])) }
         self.places[place] = UInt32(newest)
     }
 }
@@ -277,7 +287,7 @@ extension MethodTable {
             self.measuredNames.count <= CallHistory.methods
         else { return }
         self.entries[method.value].figures = self.measuredNames.count
-        self.measuredNames.append(String(decoding: self.entries[method.value].name, as: UTF8.self))
+        self.measuredNames.append(self.text(of: self.entries[method.value]))
     }
 }
 

@@ -159,6 +159,28 @@ struct Request {
         }
     }
 
+    /// What a worker is sent of it.
+    struct Parts {
+        var method: UnsafeRawBufferPointer
+        var params: UnsafeRawBufferPointer
+        var requestID: UnsafeRawBufferPointer
+        var traceparent: UnsafeRawBufferPointer
+        var fallback: TechniqueFallback?
+    }
+
+    func withParts<Result>(_ body: (Parts) -> Result) -> Result {
+        self.bytes.withUnsafeBytes { bytes in
+            func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+                UnsafeRawBufferPointer(rebasing: bytes[range])
+            }
+            return body(
+                Parts(
+                    method: slice(self.methodName), params: slice(self.params),
+                    requestID: slice(self.requestID), traceparent: slice(self.traceparent),
+                    fallback: self.fallback))
+        }
+    }
+
     func text(_ range: Range<Int>) -> String { String(decoding: self.bytes[range], as: UTF8.self) }
 
     /// The request id as text, escapes resolved.

@@ -31,6 +31,11 @@ struct RequestTable: ~Copyable {
 
     subscript(_ token: RequestToken) -> Request { _read { yield self.requests[token] } }
 
+    /// The parts of a call as they are sent to a worker, without a copy of them.
+    func withParts<Result>(of token: RequestToken, _ body: (Request.Parts) -> Result) -> Result {
+        self.requests[token].withParts(body)
+    }
+
     subscript(stream token: RequestToken) -> Stream {
         _read { yield self.requests[token].stream }
         _modify { yield &self.requests[token].stream }
