@@ -44,8 +44,11 @@ import Testing
 
     @Test func writesHexadecimalDigits() {
         var bytes: [UInt8] = []
-        bytes.append(atMost: 16) { $0.append(hexadecimal: 0x0123_4567_89AB_CDEF, digits: 10) }
-        #expect(String(decoding: bytes, as: UTF8.self) == "6789abcdef")
+        bytes.append(atMost: 17) {
+            $0.append(hexadecimal: 0x0123_9ABC)
+            $0.append(hyphenated: 0xDEF0_4567)
+        }
+        #expect(String(decoding: bytes, as: UTF8.self) == "01239abcdef0-4567")
     }
 
     @Test(arguments: [

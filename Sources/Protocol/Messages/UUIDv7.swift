@@ -22,15 +22,12 @@ public struct UUIDv7: Equatable, Sendable {
 
     /// Appends the 36 characters of the text form.
     public func append(to writer: inout ByteWriter) {
-        writer.append(hexadecimal: self.high >> 32, digits: 8)
+        writer.append(hexadecimal: UInt32(truncatingIfNeeded: self.high >> 32))
         writer.append("-")
-        writer.append(hexadecimal: self.high >> 16, digits: 4)
+        writer.append(hyphenated: UInt32(truncatingIfNeeded: self.high))
         writer.append("-")
-        writer.append(hexadecimal: self.high, digits: 4)
-        writer.append("-")
-        writer.append(hexadecimal: self.low >> 48, digits: 4)
-        writer.append("-")
-        writer.append(hexadecimal: self.low, digits: 12)
+        writer.append(hyphenated: UInt32(truncatingIfNeeded: self.low >> 32))
+        writer.append(hexadecimal: UInt32(truncatingIfNeeded: self.low))
     }
 
     public var text: String {

@@ -115,10 +115,10 @@ extension SupervisorCore {
         // Drawn also when the caller brought an id, so that what is drawn later does not depend on it.
         let uuid = UUIDv7(
             millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next()))
+        let priority = self.methods.isForEveryWorker(method) ? .high : metadata.priority
         return self.requests.insert { request in
             request.pool = pool
-            request.priority =
-                incoming.withMethod(Self.isForEveryWorker) ? .high : metadata.priority
+            request.priority = priority
             request.method = method
             request.arrivedAt = now
             request.deadline = now.advanced(by: timeout)

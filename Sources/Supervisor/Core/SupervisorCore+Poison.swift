@@ -12,7 +12,7 @@ extension SupervisorCore {
         let call = self.requests[request]
         guard call.deaths.count >= 2, call.deaths.wasAlone, self.holds(.poison) else { return }
         let name = call.bytes.withUnsafeBytes { JSONScanner.unescapedUTF8($0, call.methodName) }
-        guard !name.withUnsafeBytes(Self.isForEveryWorker) else { return }
+        guard !self.methods.isForEveryWorker(call.method) else { return }
         for caller in self.callers(of: request) {
             // Of those who wait for embeddings each asked for other texts than the worker was asked for.
             let asked = self.requests[caller].embedding == nil ? call : self.requests[caller]

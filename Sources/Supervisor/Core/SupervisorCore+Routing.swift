@@ -14,7 +14,7 @@ extension SupervisorCore {
             self.pools.indices.first { self.pools[$0].serves(method) }
         }
         guard let first else {
-            if incoming.withMethod(Self.isForEveryWorker) { return .pool(0) }
+            if self.methods.isForEveryWorker(incoming.method) { return .pool(0) }
             return .refused(.methodNotFound(incoming.methodText, nearest: self.nearestMethod(incoming)))
         }
         guard self.techniquesMatter, let technique = self.technique(of: incoming) else {
@@ -44,11 +44,6 @@ extension SupervisorCore {
             return .refused(Self.noPipeline(name, known: self.pipelines.map(\.id)))
         }
         return .refused(Self.noWorker(forTechnique: technique, known: known))
-    }
-
-    /// What every worker answers, whatever methods its pool is for.
-    static func isForEveryWorker(_ method: UnsafeRawBufferPointer) -> Bool {
-        method.elementsEqual("health.check".utf8) || method.elementsEqual("metrics.get".utf8)
     }
 
     /// Of the methods that somebody answers.

@@ -55,6 +55,7 @@ struct MethodTable {
         var timeout: Nanoseconds
         /// The timeout is that of all methods that have none of their own.
         var hasStandardTimeout = true
+        var isForEveryWorker = false
         /// The number of its figures; 0: it is counted among the others.
         var figures = 0
     }
@@ -106,6 +107,9 @@ struct MethodTable {
         for name in Self.workersNames + LocalMethod.allCases.map(\.rawValue) {
             let index = self.index(adding: name)
             if !name.hasPrefix("$/"), !name.hasPrefix("notifications/") { self.measure(index) }
+        }
+        for name in ["health.check", "metrics.get"] {
+            self.entries[self.index(adding: name).value].isForEveryWorker = true
         }
         self.configure(configuration)
     }
@@ -192,6 +196,9 @@ struct MethodTable {
 
     /// Whether that is the time of all methods: of a call that turns out to be a stream it is another.
     func hasStandardTimeout(_ method: Index) -> Bool { self.entries[method.value].hasStandardTimeout }
+
+    /// Whether every worker answers it, whatever methods its pool is for.
+    func isForEveryWorker(_ method: Index) -> Bool { self.entries[method.value].isForEveryWorker }
 
     func isIdempotent(_ method: Index, in pool: Int) -> Bool {
         self.idempotent[method.value] || self.declaredIdempotent[pool][method.value]
