@@ -51,9 +51,10 @@ extension IntegrationTests {
                 if Files.exists("\(path).gz") { text += try self.unpacked("\(path).gz") }
                 if Files.exists(path) { text += Files.text(path) }
             }
-            return try (text + Files.text(self.log)).split(separator: "\n").map {
-                try JSONValue(parsing: String($0))
-            }
+            // What is being written as it is read may end within a line.
+            let present = Files.text(self.log)
+            text += present.lastIndex(of: "\n").map { present[...$0] } ?? ""
+            return try text.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
         }
 
         @Test(.enabled(if: gzip != nil, "gzip is missing"))
