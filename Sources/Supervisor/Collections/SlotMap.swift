@@ -27,6 +27,7 @@ struct Token<Element>: Hashable, Sendable {
 /// would copy the whole element first.
 struct SlotMap<Element>: ~Copyable {
     private struct Slot {
+        /// The first member: it is where the slot is.
         var element: Element
         /// Odd: in use.
         var generation: UInt32
@@ -87,14 +88,18 @@ struct SlotMap<Element>: ~Copyable {
 
     /// The element of a living token. A stale token is a defect: ask `contains` where it may be.
     subscript(_ token: Token<Element>) -> Element {
-        _read {
-            precondition(self.contains(token), "stale token \(token)")
-            yield self.slots[Int(token.index)].element
-        }
-        _modify {
-            precondition(self.contains(token), "stale token \(token)")
-            yield &self.slots[Int(token.index)].element
-        }
+        unsafeAddress { UnsafePointer(self.address(of: token)) }
+        unsafeMutableAddress { self.address(of: token) }
+    }
+
+    /// Where the element of a living token is until the next one is inserted.
+    ///
+    /// For accessors: `_read` is a coroutine, which, where it is not inlined, copies the whole element into a frame that
+    /// is allocated for it.
+    @inline(__always)
+    func address(of token: Token<Element>) -> UnsafeMutablePointer<Element> {
+        precondition(self.contains(token), "stale token \(token)")
+        return UnsafeMutableRawPointer(self.slots + Int(token.index)).assumingMemoryBound(to: Element.self)
     }
 
     /// The token of the element in that slot; nil when the slot is free.

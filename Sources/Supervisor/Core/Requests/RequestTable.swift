@@ -29,7 +29,9 @@ struct RequestTable: ~Copyable {
 
     func contains(_ token: RequestToken) -> Bool { self.requests.contains(token) }
 
-    subscript(_ token: RequestToken) -> Request { _read { yield self.requests[token] } }
+    subscript(_ token: RequestToken) -> Request {
+        unsafeAddress { UnsafePointer(self.requests.address(of: token)) }
+    }
 
     /// The parts of a call as they are sent to a worker, without a copy of them.
     func withParts<Result>(of token: RequestToken, _ body: (Request.Parts) -> Result) -> Result {
