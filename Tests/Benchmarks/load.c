@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ = 1 << 20, EVENTS = 256, STEPS = 64, OCTAVES = 36, PATIENCE = 5 };
+enum { READ = 1 << 20, EVENTS = 256, STEPS = 64, OCTAVES = 36, PATIENCE = 5, LONGEST_BODY = 1024 };
 
 static int connections = 8, depth = 1, bytes = 32, keys = 1000, idle = 0, holds = 0, isRaw = 0;
 static double seconds = 2, warmup = 0.3;
@@ -100,27 +100,23 @@ static double quantile(double share) {
 
 // MARK: Sending
 
-static size_t writeParams(char *at, size_t room, unsigned long id) {
-    return snprintf(
-        at, room, "{\"technique\":\"echo\",\"query\":\"%06lu%s\"}", id % keys, query);
-}
+#define PARAMS "{\"technique\":\"echo\",\"query\":\"%06lu%s\"}"
 
 static void append(Connection *connection, unsigned long id) {
+    static const char line[] = "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"%s\",\"params\":" PARAMS "}\n";
+    static const char post[] =
+        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s";
+    Buffer *output = &connection->output;
     size_t room = bytes + 512;
-    reserve(&connection->output, room);
-    char *at = connection->output.bytes + connection->output.end, body[1024];
+    reserve(output, room);
+    char *at = output->bytes + output->end;
     if (!isHTTP) {
-        size_t count = snprintf(at, room, "{\"jsonrpc\":\"2.0\",\"id\":%lu,\"method\":\"%s\",\"params\":", id, method);
-        count += writeParams(at + count, room - count, id);
-        memcpy(at + count, "}\n", 2);
-        connection->output.end += count + 2;
+        output->end += snprintf(at, room, line, id, method, id % keys, query);
         return;
     }
-    size_t count = writeParams(body, sizeof body, id);
-    connection->output.end += snprintf(
-        at, room,
-        "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-        path, count, body);
+    char body[LONGEST_BODY];
+    int count = snprintf(body, sizeof body, PARAMS, id % keys, query);
+    output->end += snprintf(at, room, post, path, count, body);
 }
 
 static void watch(Connection *connection, int operation, unsigned events) {
@@ -328,7 +324,7 @@ int main(int count, char **arguments) {
     if (count < 2) quit("usage: load SOCKET|PORT [NAME=VALUE...]");
     for (int i = 2; i < count; i++) parse(arguments[i]);
     isHTTP = atoi(arguments[1]) > 0;
-    if (connections < 1 || depth < 1 || bytes < 6 || keys < 1 || (isHTTP && (depth > 1 || bytes > 512)))
+    if (connections < 1 || depth < 1 || bytes < 6 || keys < 1 || (isHTTP && (depth > 1 || bytes > LONGEST_BODY / 2)))
         quit("a number that makes no sense");
     query = malloc(bytes - 5);
     memset(query, 'q', bytes - 6);
