@@ -191,20 +191,28 @@ static size_t takeLines(Connection *connection, const char *at, size_t count, si
     return line - at;
 }
 
-// A response with a Content-Length; others are not understood.
+// Behind the body at `at`, which has so many bytes or, in chunks, ends with an empty one; NULL: not all is there.
+static char *behindBody(char *head, char *at, size_t count) {
+    char *length = strcasestr(head, "\r\ncontent-length:");
+    if (length) {
+        size_t size = strtoul(length + 17, NULL, 10);
+        return size <= count ? at + size : NULL;
+    }
+    if (!strcasestr(head, "\r\ntransfer-encoding: chunked")) quit("a response without a length");
+    char *last = memmem(at, count, "\r\n0\r\n\r\n", 7);
+    return last ? last + 7 : NULL;
+}
+
 static size_t takeResponse(Connection *connection, char *at, size_t count) {
     char *body = memmem(at, count, "\r\n\r\n", 4);
     if (!body) return 0;
     *body = 0;
-    char *length = strcasestr(at, "\r\ncontent-length:");
-    if (!length) quit("a response without Content-Length");
-    size_t size = strtoul(length + 17, NULL, 10);
+    char *end = behindBody(at, body + 4, at + count - body - 4);
     *body = '\r';
-    body += 4;
-    if ((size_t)(at + count - body) < size) return 0;
-    int isResult = !strncmp(at, "HTTP/1.1 200", 12) && memmem(body, size, "\"query\"", 7);
+    if (!end) return 0;
+    int isResult = !strncmp(at, "HTTP/1.1 200", 12) && memmem(body, end - body, "\"query\"", 7);
     answered(connection, connection->calls[0].id, isResult);
-    return body + size - at;
+    return end - at;
 }
 
 static void receive(Connection *connection) {

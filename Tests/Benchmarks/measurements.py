@@ -57,7 +57,10 @@ class Run:
         self.answers += figures["results"]
         if wrong:
             self.failures[server.name] = self.failures.get(server.name, 0) + wrong
-        return figures if figures["results"] > 0 else None
+        if not figures["results"]:
+            self.note(f"{server.name}: a round failed: no call was answered with a result")
+            return None
+        return figures
 
     def supervisor(self, name, worker=(), **options):
         return servers.supervisor(
@@ -128,7 +131,10 @@ def keep(table, name, figures, names=("per_second", "p50_us", "p99_us", "client"
 
 
 def peers(run, names):
-    """{peer: {supervisor: [...], peer: [...]}} at 8 connections: each peer in turn with the supervisor."""
+    """{peer: {supervisor: [...], peer: [...]}} at 8 connections: each peer in turn with the supervisor.
+
+    Ray does much on its own; a peer that is not measured stands still.
+    """
     found = {}
     with run.supervisor("supervisor beside peers") as ours:
         for name in names:
@@ -137,7 +143,8 @@ def peers(run, names):
                     run.say(f"{name}, in turn with the supervisor")
                     entry = found.setdefault(name, {})
                     for _ in range(run.rounds):
-                        keep(entry, "supervisor", measure(run, ours, "8x1"))
+                        with peer.standing_still():
+                            keep(entry, "supervisor", measure(run, ours, "8x1"))
                         keep(entry, "peer", measure(run, peer, "8x1", path=peer.path))
             except Unavailable as missing:
                 run.note(str(missing))

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -106,6 +107,26 @@ class Server:
             return b"query" in response.read()
 
     path = "/"
+
+    def signal_all(self, number):
+        """Also to those that went into groups of their own, parents first."""
+        pids = [self.process.pid]
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+                for task in Path(f"/proc/{pid}/task").iterdir():
+                    pids += [int(child) for child in (task / "children").read_text().split()]
+            except (ProcessLookupError, FileNotFoundError):
+                continue
+
+    @contextmanager
+    def standing_still(self):
+        """What it does on its own takes nothing from others that are measured meanwhile."""
+        self.signal_all(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal_all(signal.SIGCONT)
 
     def stop(self):
         if self.process is None:
