@@ -43,7 +43,7 @@ class Run:
 
     def load(self, server, **options):
         """One closed loop against a server; None when it failed. What it answered wrongly is counted."""
-        options = {"seconds": self.seconds, "warmup": 0.3, "raw": server.raw, **options}
+        options = {"seconds": self.seconds, "warmup": min(0.3, self.seconds / 2), "raw": server.raw, **options}
         command = [self.programs["load"], server.address, *(f"{name}={value}" for name, value in options.items())]
         try:
             done = subprocess.run(command, text=True, capture_output=True, timeout=60)
@@ -196,7 +196,7 @@ def guardian(pid):
 def at_rest(run, binary, seconds):
     """Wake-ups, processor time and memory of a supervisor with two workers that nobody calls."""
     with servers.supervisor(binary, run.directory, "idle", [run.programs["echo_worker"]]) as server:
-        time.sleep(2)
+        time.sleep(1)
         pids = {"supervisor": server.process.pid, "guardian": guardian(server.process.pid)}
         pids = {name: pid for name, pid in pids.items() if pid}
         before = {name: (wakeups(pid), processor_seconds(pid)) for name, pid in pids.items()}
@@ -208,7 +208,7 @@ def at_rest(run, binary, seconds):
                 "processor_us": round((processor_seconds(pid) - before[name][1]) * 1e6),
                 "resident_kib": resident_kib(pid),
             }
-        run.load(server, connections=64, seconds=1)
+        run.load(server, connections=64)
         found["supervisor"]["resident_kib_after_load"] = resident_kib(pids["supervisor"])
         return found
 

@@ -50,23 +50,33 @@ def pair(results, measured, base, load):
     return (table.get(name, {}).get("per_second", []) for name in (measured, base))
 
 
+class Ratio:
+    """Of the medians; and of the rounds in which both were measured, the least and the greatest."""
+
+    def __init__(self, ours, theirs):
+        self.whole = middle(ours) / middle(theirs)
+        self.rounds = sorted(a / b for a, b in zip(ours, theirs) if a is not None and b is not None)
+
+    def verdict(self, target):
+        if len(self.rounds) < 2:
+            return "too few rounds to tell"
+        least, greatest = self.rounds[0], self.rounds[-1]
+        said = "reached" if self.whole >= target else "missed"
+        if least >= target or greatest < target:
+            return said
+        if (greatest - least) / self.whole > NOISY:
+            return f"too noisy to tell ({said})"
+        return f"{said}, but not in every round"
+
+    @property
+    def range(self):
+        return f"{number(self.rounds[0])} to {number(self.rounds[-1])}" if self.rounds else "–"
+
+
 def ratio(ours, theirs):
-    """(of the medians, the least of a round, the most), without the rounds in which either failed."""
+    """None where one of them has no round that did not fail."""
     ours, theirs = list(ours), list(theirs)
-    if not good(ours) or not good(theirs):
-        return None
-    rounds = [a / b for a, b in zip(ours, theirs) if a is not None and b is not None]
-    whole = middle(ours) / middle(theirs)
-    return whole, min(rounds, default=whole), max(rounds, default=whole)
-
-
-def verdict(found, target):
-    if found is None:
-        return "not measured"
-    whole, least, most = found
-    if whole >= target:
-        return "reached" if least >= target else "reached, but not in every round"
-    return "missed" if most < target else "missed, but not in every round"
+    return Ratio(ours, theirs) if good(ours) and good(theirs) else None
 
 
 def number(value, digits=None):
@@ -133,9 +143,9 @@ def targets(results):
     rows, reached = [], 0
     for measured, base, load, target in TARGETS:
         found = ratio(*pair(results, measured, base, load))
-        said = verdict(found, target)
+        said = found.verdict(target) if found else "not measured"
         reached += said.startswith("reached")
-        figures = ["–", "–"] if found is None else [number(found[0]), f"{number(found[1])} to {number(found[2])}"]
+        figures = [number(found.whole), found.range] if found else ["–", "–"]
         rows.append([f"{measured} over {base}, {load}", f"≥ {target}", *figures, said])
     return (
         f"## Targets\n\n{reached} of {len(TARGETS)} are reached. *measured* is the ratio of the medians, *rounds* are "
@@ -150,7 +160,7 @@ def calls(results):
     ratios = []
     for name in names[1:]:
         found = [ratio(*pair(results, name, "floor", load)) for load in loads]
-        ratios.append([name, *("–" if each is None else number(each[0], 2) for each in found)])
+        ratios.append([name, *(number(each and each.whole, 2) for each in found)])
     explanation = [
         "*floor with JSON workers* is the floor in front of the workers that all others have, which look for id and",
         "params and write a response. *cache hits* are calls of 1,000 different params, answered by the response",
@@ -194,7 +204,7 @@ def peers(results):
         ours, theirs = entry["supervisor"], entry["peer"]
         found = ratio(ours["per_second"], theirs["per_second"])
         rows.append([
-            name, rate(theirs), rate(ours), number(found[0]) if found else "–",
+            name, rate(theirs), rate(ours), number(found and found.whole),
             number(middle(theirs["p50_us"]), 0), number(middle(ours["p50_us"]), 0)])
     if not rows:
         return ""
@@ -226,7 +236,7 @@ def large(results):
         for name, entry in (("floor", floor), ("supervisor", ours))]
     return (
         "## Large messages\n\n1 MiB in the call and in its result, one call at a time. The supervisor moves "
-        f"{number(found[0])} of the floor's bytes per second.\n\n" + table(["", "MiB/s", "p50 ms"], rows))
+        f"{number(found.whole)} of the floor's bytes per second.\n\n" + table(["", "MiB/s", "p50 ms"], rows))
 
 
 def rest(results):

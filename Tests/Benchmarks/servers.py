@@ -227,8 +227,8 @@ def peer(name, directory):
 
 def versions(binary):
     """What was measured, by name."""
-    found = {"supervisor": run([binary, "version"]).split("\n")[0]}
-    found["swift"] = run(["swift", "--version"], stdin=subprocess.DEVNULL).split("\n")[0]
+    found = {"supervisor": run([binary, "version"]).split()[1]}
+    found["Swift"] = run(["swift", "--version"], stdin=subprocess.DEVNULL).split("version ")[1].split()[0]
     if shutil.which("node"):
         found["Node"] = run(["node", "--version"]).strip()
     if VENV.exists():
