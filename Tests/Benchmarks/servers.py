@@ -225,9 +225,17 @@ def peer(name, directory):
     return server
 
 
+def commit():
+    """Of the sources that were built; nothing where they came without git."""
+    try:
+        return " of commit " + run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]).strip()
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return ""
+
+
 def versions(binary):
     """What was measured, by name."""
-    found = {"supervisor": run([binary, "version"]).split()[1]}
+    found = {"supervisor": run([binary, "version"]).split()[1] + commit()}
     found["Swift"] = run(["swift", "--version"], stdin=subprocess.DEVNULL).split("version ")[1].split()[0]
     if shutil.which("node"):
         found["Node"] = run(["node", "--version"]).strip()
