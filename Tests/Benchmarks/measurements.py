@@ -67,10 +67,6 @@ class Run:
             self.binary, self.directory, name, [self.programs["echo_worker"], *worker], **options)
 
 
-def rates(figures, name="per_second"):
-    return None if figures is None else round(figures[name], 1)
-
-
 # MARK: Throughput
 
 
@@ -114,9 +110,10 @@ def throughput(run):
 
 
 def turned(items, by):
-    """Whoever is measured behind another is so in one round only."""
-    by %= len(items)
-    return items[by:] + items[:by]
+    """The order of a round: others go first, and nobody is always behind the same other."""
+    start = by % len(items)
+    order = items[start:] + items[:start]
+    return order[::-1] if by % 2 else order
 
 
 def measure(run, server, load, **options):

@@ -63,6 +63,7 @@ class Server:
         self.name = name
         self.address = str(address)
         self.raw = options.pop("raw", 0)
+        self.path = options.pop("path", "/")
         self.log = Path(directory) / f"{name.replace(' ', '-').replace('/', '-')}.log"
         self.command = [str(part) for part in command]
         self.options = options
@@ -220,9 +221,8 @@ def peer(name, directory):
             "--bind", f"127.0.0.1:{port}", "gunicorn_echo:application"],
         "Ray Serve": [python, HERE / "peers" / "ray_echo.py", port],
     }
-    server = Server(name, commands[name], port, directory, env=environment)
-    server.path = "/inference" if name == "MOSEC" else "/"
-    return server
+    path = "/inference" if name == "MOSEC" else "/"
+    return Server(name, commands[name], port, directory, path=path, env=environment)
 
 
 def commit():
