@@ -61,20 +61,21 @@ public enum ClientMessage: Equatable, Sendable {
     /// - Complexity: O(bytes), no allocation but for a batch.
     public static func scan(_ bytes: UnsafeRawBufferPointer, limits: MessageLimits) -> ClientMessage {
         do {
-            try JSONScanner.validateUTF8(bytes, depthLimit: limits.depth)
-            var scanner = JSONScanner(bytes, depthLimit: limits.depth)
-            scanner.skipSpace()
-            switch scanner.current {
-            case UInt8(ascii: "{"):
-                let envelope = try Envelope(scanning: &scanner, insideContainers: 0)
-                try scanner.expectEnd()
-                return RequestEnvelope.judge(envelope, bytes, limits: limits)
-            case UInt8(ascii: "["):
-                return try self.scanBatch(&scanner, limits: limits)
-            default:
-                try scanner.skipValue()
-                try scanner.expectEnd()
-                return .invalid(.notAnObject, id: nil)
+            return try JSONScanner.scanDocument(bytes, depthLimit: limits.depth) {
+                scanner throws(JSONError) in
+                scanner.skipSpace()
+                switch scanner.current {
+                case UInt8(ascii: "{"):
+                    let envelope = try Envelope(scanning: &scanner, insideContainers: 0)
+                    try scanner.expectEnd()
+                    return RequestEnvelope.judge(envelope, bytes, limits: limits)
+                case UInt8(ascii: "["):
+                    return try self.scanBatch(&scanner, limits: limits)
+                default:
+                    try scanner.skipValue()
+                    try scanner.expectEnd()
+                    return .invalid(.notAnObject, id: nil)
+                }
             }
         } catch {
             guard case .tooDeep = error.reason else { return .malformed(error) }
@@ -173,7 +174,7 @@ extension RequestEnvelope {
             return .invalid(.method, id: id)
         }
         let method = quoted.lowerBound + 1..<quoted.upperBound - 1
-        let isEscaped = bytes[method].contains(UInt8(ascii: "\\"))
+        let isEscaped = envelope.methodIsEscaped
         let length = isEscaped ? JSONScanner.unescapedUTF8(bytes, method).count : method.count
         guard length <= limits.methodBytes else { return .invalid(.methodTooLong, id: id) }
         if let params = envelope.params, bytes[params.lowerBound] | 0x20 != UInt8(ascii: "{") {
@@ -186,8 +187,15 @@ extension RequestEnvelope {
     }
 
     /// Whether the value is the string "2.0", however it is escaped.
+    @inline(__always)
     static func isVersion(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
-        if Envelope.equal(bytes, range, "\"2.0\"") { return true }
+        let plain: StaticString = "\"2.0\""
+        let start = range.lowerBound
+        let isPlain = range.count == 5 && (0..<5).allSatisfy { bytes[start &+ $0] == plain.utf8Start[$0] }
+        return isPlain || self.isEscapedVersion(bytes, range)
+    }
+
+    private static func isEscapedVersion(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> Bool {
         guard bytes[range.lowerBound] == UInt8(ascii: "\"") else { return false }
         return JSONScanner.unescaped(bytes, range.lowerBound + 1..<range.upperBound - 1) == "2.0"
     }

@@ -1,5 +1,3 @@
-import Glibc
-
 /// Where the members of one JSON-RPC message lie in its bytes.
 ///
 /// Nothing is decoded: ids, params and results are byte ranges, passed on as they are.
@@ -34,6 +32,7 @@ struct Envelope {
 
         init(rawValue: UInt8) { self.rawValue = rawValue }
 
+        @inline(__always)
         init(_ member: Member) { self.init(rawValue: 1 << UInt8(member.rawValue)) }
 
         static let id = Members(.id)
@@ -43,49 +42,102 @@ struct Envelope {
         ]
     }
 
-    private(set) var jsonrpc: Range<Int>?
-    private(set) var id: Range<Int>?
-    private(set) var method: Range<Int>?
-    private(set) var params: Range<Int>?
-    private(set) var metadata: Range<Int>?
-    private(set) var result: Range<Int>?
-    private(set) var error: Range<Int>?
+    /// By the number of the member; what is there, `present` tells. Found by its index, each stays in memory: fourteen
+    /// numbers do not fit into registers.
+    private var places = InlineArray<7, Range<Int>>(repeating: 0..<0)
+    private var present: Members = []
     /// The members that stood more than once.
     private(set) var doubled: Members = []
+    /// Whether the method's name has escapes in it.
+    private(set) var methodIsEscaped = false
+
+    /// Where a member's value lies; nil: it is not there.
+    @inline(__always)
+    subscript(member: Member) -> Range<Int>? {
+        self.present.contains(Members(member)) ? self.places[member.rawValue] : nil
+    }
+
+    var jsonrpc: Range<Int>? { self[.jsonrpc] }
+    var id: Range<Int>? { self[.id] }
+    var method: Range<Int>? { self[.method] }
+    var params: Range<Int>? { self[.params] }
+    var metadata: Range<Int>? { self[.metadata] }
+    var result: Range<Int>? { self[.result] }
+    var error: Range<Int>? { self[.error] }
 
     /// Scans one object, the scanner at its opening brace.
     ///
     /// - Parameter open: 1 inside a batch, else 0.
+    @inline(__always)
     init(scanning scanner: inout JSONScanner, insideContainers open: Int) throws(JSONError) {
-        var envelope = Envelope()
-        let bytes = scanner.bytes
-        try scanner.forEachMember(insideContainers: open) { name, isEscaped, value in
-            guard let member = Self.member(bytes, name, isEscaped: isEscaped) else { return }
-            envelope.set(member, value)
-        }
-        self = envelope
-    }
-
-    private init() {}
-
-    private mutating func set(_ member: Member, _ value: Range<Int>) {
-        let isFirst =
-            switch member {
-            case .jsonrpc: Self.set(&self.jsonrpc, value)
-            case .id: Self.set(&self.id, value)
-            case .method: Self.set(&self.method, value)
-            case .params: Self.set(&self.params, value)
-            case .metadata: Self.set(&self.metadata, value)
-            case .result: Self.set(&self.result, value)
-            case .error: Self.set(&self.error, value)
+        guard try scanner.enterObject(insideContainers: open) else { return }
+        repeat {
+            let member = try Self.nextName(&scanner)
+            try scanner.expectColon()
+            let start = scanner.position
+            // Strings and numbers are passed on the spot.
+            let first = scanner.current ?? 0
+            if first == UInt8(ascii: "\"") {
+                _ = try scanner.skipString()
+            } else if first &- UInt8(ascii: "0") < 10 {
+                try scanner.skipWordOrNumber(first)
+            } else {
+                try scanner.skipValue(insideContainers: open + 1)
             }
-        if !isFirst { self.doubled.formUnion(Members(member)) }
+            guard let member else { continue }
+            let value = Range(uncheckedBounds: (start, scanner.position))
+            self.set(member, value, isEscaped: scanner.lastStringWasEscaped)
+        } while try scanner.leaveMember()
     }
 
-    private static func set(_ slot: inout Range<Int>?, _ value: Range<Int>) -> Bool {
-        guard slot == nil else { return false }
-        slot = value
-        return true
+    @inline(__always)
+    private mutating func set(_ member: Member, _ value: Range<Int>, isEscaped: Bool) {
+        if member == .method { self.methodIsEscaped = isEscaped }
+        let own = Members(member)
+        if self.present.isDisjoint(with: own) {
+            self.places[member.rawValue] = value
+            self.present.formUnion(own)
+        } else {
+            self.doubled.formUnion(own)
+        }
+    }
+
+    /// Steps over a member's name, the scanner at its opening quote, and tells which it is; nil for any that is not
+    /// known.
+    @inline(__always)
+    private static func nextName(_ scanner: inout JSONScanner) throws(JSONError) -> Member? {
+        // A known name without escapes is recognized together with both its quotes, and its end is known with it.
+        if scanner.position + 10 <= scanner.end, scanner.current == UInt8(ascii: "\"") {
+            let word = UInt64(
+                littleEndian: scanner.bytes.loadUnaligned(
+                    fromByteOffset: scanner.position + 1, as: UInt64.self))
+            if let member = self.known(word), member != .metadata || self.endsMetadata(scanner) {
+                scanner.position &+= member.name.utf8CodeUnitCount &+ 2
+                return member
+            }
+        }
+        let name = try scanner.skipString()
+        return self.member(scanner.bytes, name, isEscaped: scanner.lastStringWasEscaped)
+    }
+
+    /// The member whose name and closing quote a word begins with, its first byte lowest; of `metadata` there is no room
+    /// for the quote.
+    @inline(__always)
+    private static func known(_ word: UInt64) -> Member? {
+        if word & 0xFF_FFFF == 0x22_6469 { return .id }
+        if word == 0x2263_7072_6E6F_736A { return .jsonrpc }
+        if word == 0x6174_6164_6174_656D { return .metadata }
+        switch word & 0xFF_FFFF_FFFF_FFFF {
+        case 0x22_646F_6874_656D: return .method
+        case 0x22_736D_6172_6170: return .params
+        case 0x22_746C_7573_6572: return .result
+        default: return word & 0xFFFF_FFFF_FFFF == 0x2272_6F72_7265 ? .error : nil
+        }
+    }
+
+    @inline(__always)
+    private static func endsMetadata(_ scanner: JSONScanner) -> Bool {
+        scanner.bytes[scanner.position + 9] == UInt8(ascii: "\"")
     }
 
     /// Which member a name means, compared after unescaping; nil for any other name.

@@ -32,10 +32,15 @@ public enum WorkerMessage: Equatable, Sendable {
         var scanner = JSONScanner(bytes, depthLimit: limits.depth)
         scanner.skipSpace()
         guard scanner.current == UInt8(ascii: "{") else { return .noise }
+        let position = scanner.position
         do {
-            try JSONScanner.validateUTF8(bytes, depthLimit: limits.depth)
-            let envelope = try Envelope(scanning: &scanner, insideContainers: 0)
-            try scanner.expectEnd()
+            let envelope = try JSONScanner.scanDocument(bytes, depthLimit: limits.depth) {
+                scanner throws(JSONError) in
+                scanner.position = position
+                let envelope = try Envelope(scanning: &scanner, insideContainers: 0)
+                try scanner.expectEnd()
+                return envelope
+            }
             return self.judge(envelope, bytes, limits: limits)
         } catch {
             var reason = UnreadableReason.notJSON
