@@ -39,21 +39,29 @@ public struct CanonicalJSON: ~Copyable {
 
     /// Appends the canonical form of one accepted JSON value.
     ///
-    /// - Parameter json: what a scanner accepted (grammar, UTF-8 and depth); space around it is allowed.
     /// - Returns: false when the value has no canonical form; the output is then as it was.
-    /// - Complexity: O(bytes) where members are in order, else O(bytes × depth + members × log members).
     public mutating func append(_ json: UnsafeRawBufferPointer, to output: inout [UInt8]) -> Bool {
+        guard let form = self.form(of: json) else { return false }
+        output.append(contentsOf: form)
+        return true
+    }
+
+    /// The canonical form of one accepted JSON value.
+    ///
+    /// - Parameter json: what a scanner accepted (grammar, UTF-8 and depth); space around it is allowed.
+    /// - Returns: nil when the value has no canonical form. The bytes are good until the next is made.
+    /// - Complexity: O(bytes) where members are in order, else O(bytes × depth + members × log members).
+    public mutating func form(of json: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
         self.members.removeAll(keepingCapacity: true)
         self.written.clear(for: json.count * Self.growth + ByteWriter.numberBytes)
         var scanner = JSONScanner(json)
         scanner.skipSpace()
         do {
-            guard try self.appendValue(&scanner) else { return false }
+            guard try self.appendValue(&scanner) else { return nil }
         } catch {
             preconditionFailure("canonical form of what was never accepted: \(error)")
         }
-        output.append(contentsOf: self.written[0..<self.written.count])
-        return true
+        return self.written[0..<self.written.count]
     }
 
     private mutating func appendValue(_ scanner: inout JSONScanner) throws(JSONError) -> Bool {

@@ -62,17 +62,17 @@ extension SupervisorCore {
     ///
     /// - Parameter isShared: otherwise the key is one that nobody else has.
     private mutating func makeFlightKey(_ draft: Draft, _ pool: Int, isShared: Bool) {
-        self.flightKey.removeAll(keepingCapacity: true)
-        self.flightKey.appendBytes(of: self.pools[pool].generation)
+        self.flightKey.removeAll()
+        self.flightKey.append(bytesOf: self.pools[pool].generation)
         guard isShared, draft.params.count <= ResponseCache.paramsLimit else {
-            self.flightKey.append(3)
+            self.flightKey.append(bytesOf: UInt8(3))
             self.embeddingsAlone += 1
-            return self.flightKey.appendBytes(of: self.embeddingsAlone)
+            return self.flightKey.append(bytesOf: self.embeddingsAlone)
         }
-        self.flightKey.append(2)
-        self.flightKey.appendBytes(of: draft.fetch.generation ?? 0)
-        self.flightKey.appendBytes(of: draft.fetch.uid.map(UInt64.init) ?? .max)
-        self.flightKey.append(contentsOf: draft.params)
+        self.flightKey.append(bytesOf: UInt8(2))
+        self.flightKey.append(bytesOf: draft.fetch.generation ?? 0)
+        self.flightKey.append(bytesOf: draft.fetch.uid.map(UInt64.init) ?? .max)
+        draft.params.withUnsafeBytes { self.flightKey.append($0) }
     }
 
     // MARK: Planning

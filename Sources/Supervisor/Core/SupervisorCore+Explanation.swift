@@ -164,7 +164,7 @@ extension SupervisorCore {
                 return (.cached, entry("stale", "it is given while a new one is fetched", age: found.age))
             }
         }
-        guard self.flightKey.withUnsafeBytes({ self.requests.flights.find($0) }) == nil else {
+        guard self.requests.flights.find(self.flightKey.bytes) == nil else {
             return (.shared, entry("coalesced", "an equal call is under way"))
         }
         return (nil, entry("miss", "no equal call was answered"))

@@ -11,7 +11,7 @@ extension SupervisorCore {
         _ plan: EmbeddingPlan? = nil
     ) -> Bool {
         guard self.holds(.singleFlight), self.requests.count < RequestTable.maximumCount,
-            let flight = self.flightKey.withUnsafeBytes({ self.requests.flights.find($0) })
+            let flight = self.requests.flights.find(self.flightKey.bytes)
         else { return false }
         if plan == nil { self.responses.coalesced += 1 }
         let request = self.register(
@@ -71,7 +71,7 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, _ method: MethodTable.Index, _ pool: Int,
         _ effects: inout some SupervisorEffects
     ) {
-        let isUnderWay = self.flightKey.withUnsafeBytes { self.requests.flights.find($0) != nil }
+        let isUnderWay = self.requests.flights.find(self.flightKey.bytes) != nil
         guard !isUnderWay, !self.pools[pool].isHopeless else { return }
         let worker = self.idleWorker(in: pool, isNotification: false, &effects)
         guard self.hasRoom(in: pool, with: worker) else { return }
@@ -95,19 +95,18 @@ extension SupervisorCore {
         _ fill: (inout Request) -> Void
     ) -> RequestToken {
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-        let (key, requestID, now) = (self.flightKey, self.head, self.now)
-        return key.withUnsafeBytes { key in
-            self.requests.beginFlight(
-                key, pool: pool, generation: self.pools[pool].generation, turn: turn, isRefresh: turn == nil
-            ) { request in
-                request.method = method
-                request.arrivedAt = now
-                fill(&request)
-                request.setBytes(
-                    id: empty, method: name, params: params ?? empty,
-                    requestID: { writer in requestID.withUnsafeBytes { writer.append($0) } },
-                    requestIDBytes: requestID.count, traceparent: traceparent ?? empty)
-            }
+        let (requestID, now) = (self.head, self.now)
+        return self.requests.beginFlight(
+            self.flightKey.bytes, pool: pool, generation: self.pools[pool].generation, turn: turn,
+            isRefresh: turn == nil
+        ) { request in
+            request.method = method
+            request.arrivedAt = now
+            fill(&request)
+            request.setBytes(
+                id: empty, method: name, params: params ?? empty,
+                requestID: { writer in requestID.withUnsafeBytes { writer.append($0) } },
+                requestIDBytes: requestID.count, traceparent: traceparent ?? empty)
         }
     }
 

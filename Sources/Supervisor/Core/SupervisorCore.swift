@@ -93,7 +93,7 @@ struct SupervisorCore: ~Copyable {
     // Buffers that are used again, so that a call allocates nothing.
     var head: [UInt8] = []
     /// What the call that is being taken in has in common with those it may share (`ResponseCache`).
-    var flightKey: [UInt8] = []
+    var flightKey = CallKey()
     var tail: [UInt8] = []
     var candidates: [Balancer.Candidate] = []
     var latencies: [Double] = []

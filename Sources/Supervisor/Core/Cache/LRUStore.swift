@@ -101,13 +101,15 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
 
     /// Looks a key up; what is found is the most recently used from now on.
     ///
-    /// - Parameter window: how long past its time to live an entry still counts as found; at most
-    ///   `limits.staleFor`, which is how long it is kept.
+    /// - Parameters:
+    ///   - hash: of the key.
+    ///   - window: how long past its time to live an entry still counts as found; at most `limits.staleFor`, which is
+    ///     how long it is kept.
     /// - Returns: nil when there is nothing; an entry past all its time is dropped.
     mutating func lookUp(
-        _ key: UnsafeRawBufferPointer, at now: Instant, staleFor window: Nanoseconds
+        _ key: UnsafeRawBufferPointer, hash: UInt32, at now: Instant, staleFor window: Nanoseconds
     ) -> Found? {
-        guard let index = self.find(key, Self.hash(key)) else {
+        guard let index = self.find(key, hash) else {
             self.counters.misses += 1
             return nil
         }
@@ -128,6 +130,12 @@ struct LRUStore<Tag: Equatable & BitwiseCopyable>: ~Copyable {
         return Found(
             value: UnsafeRawBufferPointer(rebasing: entry[Int(self[index].keyCount)...]), age: age,
             isStale: isStale)
+    }
+
+    mutating func lookUp(
+        _ key: UnsafeRawBufferPointer, at now: Instant, staleFor window: Nanoseconds
+    ) -> Found? {
+        self.lookUp(key, hash: Self.hash(key), at: now, staleFor: window)
     }
 
     /// How long ago the value of a key was stored, without a trace in order and counters; nil: there is none.

@@ -27,6 +27,8 @@ struct ResponseCache: ~Copyable {
     /// How long past its time a response may be given in place of an error; 0: not at all.
     private(set) var staleIfError: Nanoseconds = 0
     private var canonical = CanonicalJSON()
+    private var spellings = SpellingMemo()
+    private var spelled = CallKey()
 
     init(_ settings: Configuration.Cache) {
         self.entries = GenerationalStore(Self.limits(settings))
@@ -61,17 +63,42 @@ struct ResponseCache: ~Copyable {
     /// - Returns: false when the call cannot be cached: its params have no canonical form, or are too large.
     mutating func makeKey(
         generation: UInt64, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer?, uid: UInt32?,
-        _ key: inout [UInt8]
+        _ key: inout CallKey
     ) -> Bool {
-        key.removeAll(keepingCapacity: true)
-        key.appendBytes(of: generation)
-        key.append(uid == nil ? 0 : 1)
-        if let uid { key.appendBytes(of: uid) }
-        key.appendBytes(of: UInt16(truncatingIfNeeded: method.count))
-        key.append(contentsOf: method)
-        guard let params else { return true }
+        key.removeAll()
+        key.append(bytesOf: generation)
+        key.append(bytesOf: UInt8(uid == nil ? 0 : 1))
+        if let uid { key.append(bytesOf: uid) }
+        key.append(bytesOf: UInt16(truncatingIfNeeded: method.count))
+        key.append(method)
+        guard let params else {
+            key.hash = Store.hash(key.bytes)
+            return true
+        }
         guard params.count <= Self.paramsLimit else { return false }
-        return self.canonical.append(params, to: &key)
+        let start = key.count
+        key.append(params)
+        if let known = self.spellings.find(key.bytes) {
+            key.removeAll(from: start)
+            key.append(known.canonical)
+            key.hash = known.hash
+            return true
+        }
+        return self.makeCanonical(&key, from: start, params)
+    }
+
+    /// Puts the canonical form of params in their place.
+    private mutating func makeCanonical(
+        _ key: inout CallKey, from start: Int, _ params: UnsafeRawBufferPointer
+    ) -> Bool {
+        guard let canonical = self.canonical.form(of: params) else { return false }
+        self.spelled.removeAll()
+        self.spelled.append(key.bytes)
+        key.removeAll(from: start)
+        key.append(canonical)
+        key.hash = Store.hash(key.bytes)
+        self.spellings.note(self.spelled.bytes, canonical: canonical, hash: key.hash)
+        return true
     }
 
     // MARK: Responses
@@ -79,14 +106,23 @@ struct ResponseCache: ~Copyable {
     /// Looks a response up.
     ///
     /// - Parameter window: how long past its time it may be.
+    mutating func lookUp(
+        _ key: borrowing CallKey, at now: Instant, staleFor window: Nanoseconds
+    ) -> Store.Found? {
+        self.entries.store.lookUp(key.bytes, hash: key.hash, at: now, staleFor: window)
+    }
+
+    /// The same for a key that was kept.
     mutating func lookUp(_ key: [UInt8], at now: Instant, staleFor window: Nanoseconds) -> Store.Found? {
-        key.withUnsafeBytes { self.entries.store.lookUp($0, at: now, staleFor: window) }
+        key.withUnsafeBytes {
+            self.entries.store.lookUp($0, hash: Store.hash($0), at: now, staleFor: window)
+        }
     }
 
     /// How long ago the response of a key was stored, and whether that is past its time; nil: there is none. Leaves
     /// no trace.
-    func peek(_ key: [UInt8], at now: Instant) -> (age: Nanoseconds, isStale: Bool)? {
-        guard let age = key.withUnsafeBytes({ self.entries.store.age(of: $0, at: now) }) else { return nil }
+    func peek(_ key: borrowing CallKey, at now: Instant) -> (age: Nanoseconds, isStale: Bool)? {
+        guard let age = self.entries.store.age(of: key.bytes, at: now) else { return nil }
         return (age, age >= self.entries.store.limits.timeToLive)
     }
 
