@@ -103,17 +103,18 @@ extension SpellingMemo {
         return bytes.isEqual(to: spelled)
     }
 
-    /// Eight bytes at a time are multiplied into 128 bits, of which both halves are kept (folded, as in wyhash by
-    /// W. Yi). Never 0.
+    /// Sixteen bytes at a time are multiplied with each other into 128 bits, of which both halves are kept (folded, as in
+    /// wyhash by W. Yi). Never 0.
     private func fingerprint(of bytes: UnsafeRawBufferPointer) -> UInt64 {
         var hash = self.secret ^ UInt64(bytes.count)
         var place = 0
         while place < bytes.count {
-            // The last word overlaps the one before it.
-            let word = bytes.loadUnaligned(fromByteOffset: min(place, bytes.count - 8), as: UInt64.self)
-            let product = (hash ^ word).multipliedFullWidth(by: 0x9E37_79B9_7F4A_7C15)
-            hash = product.high ^ product.low
-            place += 8
+            // The last words overlap those before them.
+            let low = bytes.loadUnaligned(fromByteOffset: min(place, bytes.count - 8), as: UInt64.self)
+            let high = bytes.loadUnaligned(fromByteOffset: min(place + 8, bytes.count - 8), as: UInt64.self)
+            let product = (low ^ self.secret).multipliedFullWidth(by: high ^ hash)
+            hash = product.high ^ product.low ^ 0x9E37_79B9_7F4A_7C15
+            place += 16
         }
         return max(1, hash)
     }
