@@ -60,43 +60,6 @@ public struct ByteWriter {
         self.next += digits
     }
 
-    /// Eight hexadecimal digits, in lower case.
-    mutating func append(hexadecimal number: UInt32) {
-        self.append(word: Self.hexadecimal(number))
-    }
-
-    /// The same in two halves, with a hyphen between them.
-    mutating func append(hyphenated number: UInt32) {
-        let digits = Self.hexadecimal(number)
-        self.append(half: UInt32(truncatingIfNeeded: digits))
-        self.append("-")
-        self.append(half: UInt32(truncatingIfNeeded: digits >> 32))
-    }
-
-    /// The digits of a number as bytes of a word, the first one lowest: all eight at once (SWAR).
-    private static func hexadecimal(_ number: UInt32) -> UInt64 {
-        // A nibble to each byte, the highest to the lowest.
-        var nibbles = UInt64(number)
-        nibbles = (nibbles << 32 | nibbles >> 16) & 0x0000_FFFF_0000_FFFF
-        nibbles = (nibbles << 16 | nibbles >> 8) & 0x00FF_00FF_00FF_00FF
-        nibbles = (nibbles << 8 | nibbles >> 4) & 0x0F0F_0F0F_0F0F_0F0F
-        // Six more than nine is sixteen: what has a letter has a bit there, and is 39 further from "0".
-        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
-        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
-    }
-
-    private mutating func append(word: UInt64) {
-        precondition(self.end - self.next >= 8, "more is written than was said")
-        self.next.storeBytes(of: word.littleEndian, as: UInt64.self)
-        self.next += 8
-    }
-
-    private mutating func append(half: UInt32) {
-        precondition(self.end - self.next >= 4, "more is written than was said")
-        self.next.storeBytes(of: half.littleEndian, as: UInt32.self)
-        self.next += 4
-    }
-
     public mutating func append(integer number: Int64) {
         if number < 0 { self.append("-") }
         self.append(unsigned: number.magnitude)

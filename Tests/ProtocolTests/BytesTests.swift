@@ -42,15 +42,6 @@ import Testing
         }
     }
 
-    @Test func writesHexadecimalDigits() {
-        var bytes: [UInt8] = []
-        bytes.append(atMost: 17) {
-            $0.append(hexadecimal: 0x0123_9ABC)
-            $0.append(hyphenated: 0xDEF0_4567)
-        }
-        #expect(String(decoding: bytes, as: UTF8.self) == "01239abcdef0-4567")
-    }
-
     @Test(arguments: [
         ("", "", true), ("a", "a", true), ("abc", "abd", false), ("abc", "ab", false), ("", "a", false),
         ("a\0b", "a\0c", false),

@@ -15,24 +15,46 @@ public struct UUIDv7: Equatable, Sendable {
         self.low = 0x8000_0000_0000_0000 | random.1 & 0x3FFF_FFFF_FFFF_FFFF
     }
 
-    /// Appends the 36 characters of the text form.
-    public func append(to output: inout [UInt8]) {
-        output.append(atMost: Self.textCount) { self.append(to: &$0) }
+    /// Writes the 36 characters of the text form: eight digits at once, and the hyphens between them.
+    public func write(to memory: UnsafeMutableRawPointer) {
+        let (first, second) = (Self.digits(self.high >> 32), Self.digits(self.high))
+        let (third, fourth) = (Self.digits(self.low >> 32), Self.digits(self.low))
+        let hyphen = UInt8(ascii: "-")
+        memory.storeBytes(of: first.littleEndian, as: UInt64.self)
+        memory.storeBytes(of: hyphen, toByteOffset: 8, as: UInt8.self)
+        Self.store(second, to: memory + 9)
+        memory.storeBytes(of: hyphen, toByteOffset: 18, as: UInt8.self)
+        Self.store(third, to: memory + 19)
+        memory.storeBytes(of: fourth.littleEndian, toByteOffset: 28, as: UInt64.self)
     }
 
-    /// Appends the 36 characters of the text form.
-    public func append(to writer: inout ByteWriter) {
-        writer.append(hexadecimal: UInt32(truncatingIfNeeded: self.high >> 32))
-        writer.append("-")
-        writer.append(hyphenated: UInt32(truncatingIfNeeded: self.high))
-        writer.append("-")
-        writer.append(hyphenated: UInt32(truncatingIfNeeded: self.low >> 32))
-        writer.append(hexadecimal: UInt32(truncatingIfNeeded: self.low))
+    /// Two groups of four digits, with a hyphen between them.
+    @inline(__always)
+    private static func store(_ digits: UInt64, to memory: UnsafeMutableRawPointer) {
+        memory.storeBytes(of: UInt32(truncatingIfNeeded: digits).littleEndian, as: UInt32.self)
+        memory.storeBytes(of: UInt8(ascii: "-"), toByteOffset: 4, as: UInt8.self)
+        memory.storeBytes(
+            of: UInt32(truncatingIfNeeded: digits >> 32).littleEndian, toByteOffset: 5, as: UInt32.self)
+    }
+
+    /// The hexadecimal digits of a number's low half as bytes of a word, the first one lowest: all eight at once (SWAR).
+    @inline(__always)
+    private static func digits(_ number: UInt64) -> UInt64 {
+        // A nibble to each byte, the highest to the lowest.
+        var nibbles = number & 0xFFFF_FFFF
+        nibbles = (nibbles << 32 | nibbles >> 16) & 0x0000_FFFF_0000_FFFF
+        nibbles = (nibbles << 16 | nibbles >> 8) & 0x00FF_00FF_00FF_00FF
+        nibbles = (nibbles << 8 | nibbles >> 4) & 0x0F0F_0F0F_0F0F_0F0F
+        // Six more than nine is sixteen: what has a letter has a bit there, and is 39 further from "0".
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39
     }
 
     public var text: String {
-        var bytes: [UInt8] = []
-        self.append(to: &bytes)
-        return String(decoding: bytes, as: UTF8.self)
+        String(unsafeUninitializedCapacity: Self.textCount) { buffer in
+            guard let base = buffer.baseAddress else { return 0 }
+            self.write(to: base)
+            return Self.textCount
+        }
     }
 }

@@ -29,6 +29,7 @@ struct SeededGenerator: RandomNumberGenerator, Sendable {
         return scrambled
     }
 
+    @inline(__always)
     private static func rotate(_ value: UInt64, _ count: UInt64) -> UInt64 {
         value << count | value >> (64 - count)
     }

@@ -1,6 +1,6 @@
 /// Names an element of a `SlotMap` for as long as it lives: a token of a freed element finds nothing, also
 /// when its slot has a new tenant.
-struct Token<Element>: Hashable, Sendable {
+struct Token<Element: ~Copyable>: Hashable, Sendable {
     let index: UInt32
     /// Odd: the generation of a living element.
     let generation: UInt32
@@ -25,12 +25,14 @@ struct Token<Element>: Hashable, Sendable {
 /// stays in its slot until the slot is claimed again, so that its arrays keep their capacity. The map has its memory
 /// to itself and is never copied, so that to look at one member of an element costs one load: an array's subscript
 /// would copy the whole element first.
-struct SlotMap<Element>: ~Copyable {
-    private struct Slot {
+struct SlotMap<Element: ~Copyable>: ~Copyable {
+    struct Slot: ~Copyable {
         /// The first member: it is where the slot is.
         var element: Element
         /// Odd: in use.
         var generation: UInt32
+        /// While it is free: the one to be claimed after it, or -1.
+        var nextFree: Int32 = -1
     }
 
     /// A pointer and no buffer: a buffer's subscript copies, too.
@@ -39,7 +41,10 @@ struct SlotMap<Element>: ~Copyable {
     private var allocated = 4
     /// Slots ever used; indices are below it.
     private(set) var capacity = 0
-    private var free: [UInt32] = []
+    /// The slot that was freed last; -1: none is free. Each knows the one that was freed before it.
+    private var free: Int32 = -1
+    /// Living elements.
+    private(set) var count = 0
     private let pinned = Pinned()
 
     init() {}
@@ -49,14 +54,14 @@ struct SlotMap<Element>: ~Copyable {
         self.slots.deallocate()
     }
 
-    /// Living elements.
-    var count: Int { self.capacity - self.free.count }
-
     /// Takes a slot. Its element is what was last there, or `fresh` in a slot never used: the caller sets it.
     mutating func claim(fresh: @autoclosure () -> Element) -> Token<Element> {
-        if let index = self.free.popLast() {
-            self.slots[Int(index)].generation &+= 1
-            return Token(index: index, generation: self.slots[Int(index)].generation)
+        self.count += 1
+        if self.free >= 0 {
+            let slot = self.slots + Int(self.free)
+            defer { self.free = slot.pointee.nextFree }
+            slot.pointee.generation &+= 1
+            return Token(index: UInt32(self.free), generation: slot.pointee.generation)
         }
         if self.capacity == self.allocated { self.grow() }
         (self.slots + self.capacity).initialize(to: Slot(element: fresh(), generation: 1))
@@ -70,13 +75,6 @@ struct SlotMap<Element>: ~Copyable {
         larger.moveInitialize(from: self.slots, count: self.capacity)
         self.slots.deallocate()
         self.slots = larger
-    }
-
-    /// Takes a slot for this element.
-    mutating func insert(_ element: Element) -> Token<Element> {
-        let token = self.claim(fresh: element)
-        self.slots[Int(token.index)].element = element
-        return token
     }
 
     func contains(_ token: Token<Element>) -> Bool {
@@ -111,7 +109,9 @@ struct SlotMap<Element>: ~Copyable {
     mutating func remove(_ token: Token<Element>) {
         precondition(self.contains(token), "stale token \(token)")
         self.slots[Int(token.index)].generation &+= 1
-        self.free.append(token.index)
+        self.slots[Int(token.index)].nextFree = self.free
+        self.free = Int32(token.index)
+        self.count -= 1
     }
 
     /// The tokens of all living elements, by slot. O(capacity).
@@ -126,9 +126,20 @@ struct SlotMap<Element>: ~Copyable {
     func _checkInvariants() {
         let living = (0..<self.capacity).count { [slots = self.slots] in slots[$0].generation & 1 == 1 }
         precondition(living == self.count, "\(living) living, \(self.count) counted")
-        precondition(
-            self.free.allSatisfy { [slots = self.slots] in slots[Int($0)].generation & 1 == 0 },
-            "a living slot is free")
-        precondition(Set(self.free).count == self.free.count, "a slot is free twice")
+        var (free, next) = (0, self.free)
+        while next >= 0, free <= self.capacity {
+            precondition(self.slots[Int(next)].generation & 1 == 0, "a living slot is free")
+            (free, next) = (free + 1, self.slots[Int(next)].nextFree)
+        }
+        precondition(free == self.capacity - self.count, "\(free) slots are free of \(self.capacity)")
+    }
+}
+
+extension SlotMap {
+    /// Takes a slot for this element.
+    mutating func insert(_ element: Element) -> Token<Element> {
+        let token = self.claim(fresh: element)
+        self[token] = element
+        return token
     }
 }

@@ -145,13 +145,12 @@ extension SupervisorCore {
 
     /// What the caller learns of its call, when it sent metadata of its own.
     private func metadata(of request: RequestToken, by worker: WorkerToken?) -> JSONValue {
-        let own = self.requests[request]
         let phases = self.phases(of: request)
         return .object(
             [
-                .init("request_id", .string(own.requestIDText)),
+                .init("request_id", .string(self.requests[request].requestIDText)),
                 .init("worker_id", worker.map { .string(self.workers[$0].id) } ?? .null),
-            ] + own.cacheUse.members + [
+            ] + self.requests[request].cacheUse.members + [
                 .init("attempts", .integer(phases.attempts)),
                 .init("queue_time_ms", .double(phases.queue.inMilliseconds)),
                 .init("processing_time_ms", .double(phases.worker.inMilliseconds)),

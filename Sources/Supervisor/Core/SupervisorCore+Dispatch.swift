@@ -134,13 +134,7 @@ extension SupervisorCore {
             request.setBytes(
                 id: incoming.id ?? empty, method: incoming.slice(incoming.envelope.method),
                 params: part.needsParams ? incoming.params ?? empty : empty,
-                requestID: { writer in
-                    if let range = metadata.requestID {
-                        writer.append(incoming.slice(range))
-                    } else {
-                        uuid.append(to: &writer)
-                    }
-                }, requestIDBytes: metadata.requestID?.count ?? UUIDv7.textCount,
+                requestID: metadata.requestID.map { .text(incoming.slice($0)) } ?? .made(uuid),
                 traceparent: metadata.traceparent.map(incoming.slice) ?? empty)
         }
     }

@@ -38,15 +38,15 @@ extension SupervisorCore {
     mutating func noteTimeout(
         of call: RequestToken, on worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
-        let request = self.requests[call]
-        let allowed = self.methods.timeout(of: request.method)
-        guard request.deadline >= request.arrivedAt.advanced(by: allowed),
-            self.now.duration(since: request.dispatchedAt) >= allowed / 2
+        let allowed = self.methods.timeout(of: self.requests[call].method)
+        let (arrivedAt, attempts) = (self.requests[call].arrivedAt, self.requests[call].attempts)
+        guard self.requests[call].deadline >= arrivedAt.advanced(by: allowed),
+            self.now.duration(since: self.requests[call].dispatchedAt) >= allowed / 2
         else { return }
-        let waited = self.now.duration(since: request.arrivedAt)
+        let waited = self.now.duration(since: arrivedAt)
         self.log(
             .warning, "request.timed_out", of: call, on: worker,
-            ["total_ms": .number(waited.inMilliseconds), "attempts": .integer(request.attempts)], &effects)
+            ["total_ms": .number(waited.inMilliseconds), "attempts": .integer(attempts)], &effects)
         self.noteFault(of: call, on: worker, &effects)
     }
 

@@ -268,19 +268,16 @@ extension SupervisorCore {
         guard let scope = self.scope(pool, model, uid: fetch.uid),
             self.embeddings.accepts(dimensions: reply.dimensions, scope)
         else { return }
-        let request = self.requests[call]
-        request.bytes.withUnsafeBytes { bytes in
-            let params = UnsafeRawBufferPointer(rebasing: bytes[request.params])
-            guard let question = try? EmbeddingQuestion(params: params) else {
-                preconditionFailure("params that were not built by us")
-            }
-            reply.numbers.withUnsafeBytes { numbers in
-                let length = reply.dimensions * MemoryLayout<Float>.size
-                for (index, text) in question.texts.enumerated() {
-                    self.embeddings.put(
-                        UnsafeRawBufferPointer(rebasing: numbers[index * length..<(index + 1) * length]),
-                        of: JSONScanner.unescapedUTF8(params, text), scope, at: self.now)
-                }
+        let params = self.requests.withParts(of: call) { $0.params }
+        guard let question = try? EmbeddingQuestion(params: params) else {
+            preconditionFailure("params that were not built by us")
+        }
+        reply.numbers.withUnsafeBytes { numbers in
+            let length = reply.dimensions * MemoryLayout<Float>.size
+            for (index, text) in question.texts.enumerated() {
+                self.embeddings.put(
+                    UnsafeRawBufferPointer(rebasing: numbers[index * length..<(index + 1) * length]),
+                    of: JSONScanner.unescapedUTF8(params, text), scope, at: self.now)
             }
         }
         self.saveEmbeddingsLater()
@@ -290,18 +287,10 @@ extension SupervisorCore {
     private mutating func secondDraft(
         _ waiter: RequestToken, _ plan: EmbeddingPlan, _ pool: Int
     ) throws(RPCError) -> Draft {
-        let request = self.requests[waiter]
-        let draft: Result<Draft, RPCError> = request.bytes.withUnsafeBytes { bytes in
-            let params = UnsafeRawBufferPointer(rebasing: bytes[request.params])
-            do throws(RPCError) {
-                let question = try EmbeddingQuestion(params: params)
-                // Whose hits do not fit uses the cache.
-                return .success(try self.draft(question, params, pool, uid: plan.uid, use: .refresh))
-            } catch {
-                return .failure(error)
-            }
-        }
-        return try draft.get()
+        let params = self.requests.withParts(of: waiter) { $0.params }
+        let question = try EmbeddingQuestion(params: params)
+        // Whose hits do not fit uses the cache.
+        return try self.draft(question, params, pool, uid: plan.uid, use: .refresh)
     }
 
     /// A caller whose hits are of another model than what a worker has just answered asks for all its texts.

@@ -57,11 +57,10 @@ extension SupervisorCore {
     }
 
     private func substitute(for call: RequestToken) -> Substitute? {
-        let request = self.requests[call]
-        return request.bytes.withUnsafeBytes { bytes -> Substitute? in
-            let name = JSONScanner.unescaped(bytes, request.methodName)
+        self.requests.withParts(of: call) { parts -> Substitute? in
+            let name = JSONScanner.unescaped(parts.method, 0..<parts.method.count)
             guard name == "rag.execute" || name == "rag.stream" else { return nil }
-            let params = UnsafeRawBufferPointer(rebasing: bytes[request.params])
+            let params = parts.params
             guard let value = ParamsReader.value("technique", in: params),
                 let from = ParamsReader.string("technique", in: params)
             else { return nil }

@@ -45,18 +45,17 @@ extension SupervisorCore {
     mutating func beginFlight(
         for waiter: RequestToken, params: UnsafeRawBufferPointer?, _ embedding: EmbeddingFetch? = nil
     ) -> RequestToken {
-        let own = self.requests[waiter]
-        self.head.removeAll(keepingCapacity: true)
-        self.head.append(contentsOf: own.bytes[own.requestID])
-        return own.bytes.withUnsafeBytes { bytes in
-            self.beginFlight(
-                own.method, UnsafeRawBufferPointer(rebasing: bytes[own.methodName]), own.pool, params,
-                turn: own.connection, traceparent: UnsafeRawBufferPointer(rebasing: bytes[own.traceparent])
-            ) { request in
-                request.priority = own.priority
-                request.deadline = own.deadline
-                request.embedding = embedding.map { .question($0) }
-            }
+        // The waiter's bytes stay where they are while the table takes in the call.
+        let parts = self.requests.withParts(of: waiter) { $0 }
+        let (method, pool) = (self.requests[waiter].method, self.requests[waiter].pool)
+        let (priority, deadline) = (self.requests[waiter].priority, self.requests[waiter].deadline)
+        return self.beginFlight(
+            method, parts.method, pool, params, .text(parts.requestID),
+            turn: self.requests[waiter].connection, traceparent: parts.traceparent
+        ) { request in
+            request.priority = priority
+            request.deadline = deadline
+            request.embedding = embedding.map { .question($0) }
         }
     }
 
@@ -75,12 +74,13 @@ extension SupervisorCore {
         guard !isUnderWay, !self.pools[pool].isHopeless else { return }
         let worker = self.idleWorker(in: pool, isNotification: false, &effects)
         guard self.hasRoom(in: pool, with: worker) else { return }
-        self.head.removeAll(keepingCapacity: true)
-        UUIDv7(millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next()))
-            .append(to: &self.head)
+        let uuid = UUIDv7(
+            millisecondsSince1970: self.wallClock, random: (self.random.next(), self.random.next()))
         let deadline = self.now.advanced(by: self.methods.timeout(of: method))
         let name = incoming.slice(incoming.envelope.method)
-        let call = self.beginFlight(method, name, pool, incoming.params, turn: nil, traceparent: nil) {
+        let call = self.beginFlight(
+            method, name, pool, incoming.params, .made(uuid), turn: nil, traceparent: nil
+        ) {
             $0.priority = .low
             $0.deadline = deadline
         }
@@ -91,11 +91,11 @@ extension SupervisorCore {
     ///   nobody waits.
     private mutating func beginFlight(
         _ method: MethodTable.Index, _ name: UnsafeRawBufferPointer, _ pool: Int,
-        _ params: UnsafeRawBufferPointer?, turn: ConnectionToken?, traceparent: UnsafeRawBufferPointer?,
-        _ fill: (inout Request) -> Void
+        _ params: UnsafeRawBufferPointer?, _ requestID: Request.RequestID, turn: ConnectionToken?,
+        traceparent: UnsafeRawBufferPointer?, _ fill: (inout Request) -> Void
     ) -> RequestToken {
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
-        let (requestID, now) = (self.head, self.now)
+        let now = self.now
         return self.requests.beginFlight(
             self.flightKey.bytes, pool: pool, generation: self.pools[pool].generation, turn: turn,
             isRefresh: turn == nil
@@ -104,9 +104,8 @@ extension SupervisorCore {
             request.arrivedAt = now
             fill(&request)
             request.setBytes(
-                id: empty, method: name, params: params ?? empty,
-                requestID: { writer in requestID.withUnsafeBytes { writer.append($0) } },
-                requestIDBytes: requestID.count, traceparent: traceparent ?? empty)
+                id: empty, method: name, params: params ?? empty, requestID: requestID,
+                traceparent: traceparent ?? empty)
         }
     }
 

@@ -33,9 +33,10 @@ extension SupervisorCore {
     }
 
     private func identity(of call: RequestToken) -> [LogFields.Element] {
-        let request = self.requests[call]
-        let method = request.bytes.withUnsafeBytes { JSONScanner.unescaped($0, request.methodName) }
-        return [("request_id", .string(request.requestIDText)), ("method", .string(method))]
+        let method = self.requests.withParts(of: call) {
+            JSONScanner.unescaped($0.method, 0..<$0.method.count)
+        }
+        return [("request_id", .string(self.requests[call].requestIDText)), ("method", .string(method))]
     }
 
     /// A worker leaves its place to another process.

@@ -20,10 +20,7 @@ extension SupervisorCore {
     /// A worker has answered a call. What it did not call unknown is a method that there is.
     mutating func count(_ request: RequestToken, _ outcome: Outcome, on worker: WorkerToken) {
         if self.requests[request].method == .other, !Self.isMethodNotFound(outcome) {
-            let call = self.requests[request]
-            call.bytes.withUnsafeBytes {
-                self.methods.noteAnswered(UnsafeRawBufferPointer(rebasing: $0[call.methodName]))
-            }
+            self.methods.noteAnswered(self.requests.withParts(of: request) { $0.method })
         }
         let isError = if case .result = outcome { false } else { true }
         self.count(request, on: worker, isError: isError)
@@ -49,10 +46,8 @@ extension SupervisorCore {
     private func figures(of request: RequestToken) -> Int {
         let method = self.requests[request].method
         guard method == .other else { return self.methods.figures(of: method) }
-        let call = self.requests[request]
-        return call.bytes.withUnsafeBytes {
-            let name = UnsafeRawBufferPointer(rebasing: $0[call.methodName])
-            return self.methods.figures(of: self.methods.index(of: name))
+        return self.requests.withParts(of: request) {
+            self.methods.figures(of: self.methods.index(of: $0.method))
         }
     }
 

@@ -9,18 +9,17 @@ extension SupervisorCore {
     /// A call was in flight when its worker died for the second time, and at one of the two it was alone there:
     /// no neighbour can be to blame. (A method that may not be sent twice is never in flight at two deaths.)
     mutating func notePoison(_ request: RequestToken, _ effects: inout some SupervisorEffects) {
-        let call = self.requests[request]
-        guard call.deaths.count >= 2, call.deaths.wasAlone, self.holds(.poison) else { return }
-        let name = call.bytes.withUnsafeBytes { JSONScanner.unescapedUTF8($0, call.methodName) }
-        guard !self.methods.isForEveryWorker(call.method) else { return }
+        let (deaths, pool) = (self.requests[request].deaths, self.requests[request].pool)
+        guard deaths.count >= 2, deaths.wasAlone, self.holds(.poison) else { return }
+        let name = self.requests.withParts(of: request) {
+            JSONScanner.unescapedUTF8($0.method, 0..<$0.method.count)
+        }
+        guard !self.methods.isForEveryWorker(self.requests[request].method) else { return }
         for caller in self.callers(of: request) {
             // Of those who wait for embeddings each asked for other texts than the worker was asked for.
-            let asked = self.requests[caller].embedding == nil ? call : self.requests[caller]
-            let fingerprint = asked.bytes.withUnsafeBytes { bytes in
-                name.withUnsafeBytes {
-                    self.fingerprint(call.pool, $0, UnsafeRawBufferPointer(rebasing: bytes[asked.params]))
-                }
-            }
+            let asked = self.requests[caller].embedding == nil ? request : caller
+            let params = self.requests.withParts(of: asked) { $0.params }
+            let fingerprint = name.withUnsafeBytes { self.fingerprint(pool, $0, params) }
             guard let connection = self.requests[caller].connection else { continue }
             let peer = self.connections[connection].peer
             guard !self.poison.contains(fingerprint, of: peer.uid) else { continue }
@@ -30,7 +29,7 @@ extension SupervisorCore {
                 [
                     "request_id": .string(self.requests[caller].requestIDText),
                     "method": .string(String(decoding: name, as: UTF8.self)),
-                    "pool": .string(self.pools[call.pool].configuration.name), "peer_uid": .integer(peer.uid),
+                    "pool": .string(self.pools[pool].configuration.name), "peer_uid": .integer(peer.uid),
                     "peer_pid": .integer(peer.pid),
                     "for_ms": .integer(PoisonList.term / .milliseconds(1)),
                 ])

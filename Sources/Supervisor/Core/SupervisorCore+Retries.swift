@@ -69,22 +69,23 @@ extension SupervisorCore {
     /// all but the one that began it have had no attempt yet: one of them leads the second, which is no retry of
     /// theirs, whatever the method.
     func mayRetry(_ request: RequestToken, budget: Int) -> Bool {
-        let call = self.requests[request]
+        let pool = self.requests[request].pool
+        let (attempts, deaths) = (self.requests[request].attempts, self.requests[request].deaths.count)
         // While the supervisor drains nothing is started any more: only a worker that is there can help.
-        guard self.phase == .running || self.hasReadyWorker(call.pool), call.deadline > self.now,
-            !self.pools[call.pool].isHopeless
+        guard self.phase == .running || self.hasReadyWorker(pool),
+            self.requests[request].deadline > self.now, !self.pools[pool].isHopeless
         else { return false }
-        if call.stream.hasBegun, self.holds(.retryBeforeChunks) { return false }
-        if let flight = call.flight {
+        if self.requests[request].stream.hasBegun, self.holds(.retryBeforeChunks) { return false }
+        if let flight = self.requests[request].flight {
             let waiters = self.requests.flights[flight].waiters.count
             if waiters == 0 { return false }
-            if waiters > 1, call.attempts < 2, call.deaths.count < 2, self.holds(.takeover) { return true }
+            if waiters > 1, attempts < 2, deaths < 2, self.holds(.takeover) { return true }
         }
-        guard self.methods.isIdempotent(call.method, in: call.pool) || !self.holds(.retryIdempotentOnly)
-        else {
-            return false
-        }
-        let isFirst = call.attempts < self.configuration.retry.maxAttempts && call.deaths.count < 2
+        guard
+            self.methods.isIdempotent(self.requests[request].method, in: pool)
+                || !self.holds(.retryIdempotentOnly)
+        else { return false }
+        let isFirst = attempts < self.configuration.retry.maxAttempts && deaths < 2
         return (isFirst || !self.holds(.retryOnce))
             && (self.requests.retriesOpen < budget || !self.holds(.retryBudget))
     }

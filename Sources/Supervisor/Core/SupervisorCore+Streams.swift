@@ -81,10 +81,11 @@ extension SupervisorCore {
         // Where it is shared, what was passed on is counted with the one who waits.
         if call != caller { self.requests[stream: call].sequence = 1 }
         self.requests[stream: caller].state = .open
-        let request = self.requests[caller]
-        var deadline = request.deadline
-        if !request.stream.hasOwnTimeout, self.methods.hasStandardTimeout(request.method) {
-            deadline = request.arrivedAt.advanced(by: self.methods.streamTimeout)
+        var deadline = self.requests[caller].deadline
+        if !self.requests[caller].stream.hasOwnTimeout,
+            self.methods.hasStandardTimeout(self.requests[caller].method)
+        {
+            deadline = self.requests[caller].arrivedAt.advanced(by: self.methods.streamTimeout)
         }
         self.requests.beginStream(caller, of: call, deadline: deadline)
         self.requests.setDeadline(caller, to: min(deadline, self.now.advanced(by: self.streamIdle)))
@@ -96,12 +97,10 @@ extension SupervisorCore {
         _ connection: ConnectionToken, _ effects: inout some SupervisorEffects
     ) {
         effects.send(to: connection) { output in
-            let request = self.requests[caller]
-            request.bytes.withUnsafeBytes { bytes in
-                MessageWriter.appendChunk(
-                    requestID: UnsafeRawBufferPointer(rebasing: bytes[request.streamName]),
-                    sequence: request.stream.sequence, kind, data: data, isFinal: isFinal, to: &output)
-            }
+            MessageWriter.appendChunk(
+                requestID: self.requests[caller].bytes[self.requests[caller].streamName],
+                sequence: self.requests[caller].stream.sequence, kind, data: data, isFinal: isFinal,
+                to: &output)
         }
         self.requests[stream: caller].sequence += 1
         self.requests[stream: caller].passedOnAt = self.now
@@ -273,9 +272,10 @@ extension SupervisorCore {
     /// it was sent, others from their first chunk.
     func idleLimit(of request: RequestToken) -> Instant {
         guard self.requests[request].stream.isTimed else { return .distantFuture }
-        let call = self.requests[request]
-        return (call.stream.hasBegun ? call.stream.passedOnAt : call.dispatchedAt).advanced(
-            by: self.streamIdle)
+        let isStreaming = self.requests[request].stream.hasBegun
+        let since =
+            isStreaming ? self.requests[request].stream.passedOnAt : self.requests[request].dispatchedAt
+        return since.advanced(by: self.streamIdle)
     }
 
     /// The timer of a stream rang. It is not set again with every chunk, so there may be time left: then it is set to
@@ -302,9 +302,9 @@ extension SupervisorCore {
 
     /// How long a worker may take for a call whose caller is gone.
     func allowedTime(of request: RequestToken) -> Nanoseconds {
-        let call = self.requests[request]
-        guard call.stream.hasBegun, self.methods.hasStandardTimeout(call.method) else {
-            return self.methods.timeout(of: call.method)
+        let method = self.requests[request].method
+        guard self.requests[request].stream.hasBegun, self.methods.hasStandardTimeout(method) else {
+            return self.methods.timeout(of: method)
         }
         return self.methods.streamTimeout
     }

@@ -17,8 +17,7 @@ import Testing
         let empty = UnsafeRawBufferPointer(start: nil, count: 0)
         bytes.withUnsafeBytes {
             request.setBytes(
-                id: empty, method: empty, params: $0, requestID: { _ in }, requestIDBytes: 0,
-                traceparent: empty)
+                id: empty, method: empty, params: $0, requestID: .text(empty), traceparent: empty)
         }
     }
 

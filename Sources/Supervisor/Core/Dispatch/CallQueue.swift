@@ -26,8 +26,8 @@ import Protocol
 /// The links between the calls and the calls themselves belong to the `RequestTable`, the only user. Every
 /// operation is O(1), but that `next` steps over the calls that must not go to a certain worker: these are
 /// retries, and so at most as many as the retry budget.
-struct CallQueue {
-    typealias Links = [SlotList.Links]
+struct CallQueue: ~Copyable {
+    typealias Links = SlotLinks
 
     /// How long a turn of a lower priority is passed over before the priority is due.
     static let patience = Nanoseconds.seconds(1)
@@ -42,12 +42,14 @@ struct CallQueue {
     }
 
     /// By priority, the highest first.
-    private var levels = Array(repeating: Level(), count: RequestMetadata.Priority.allCases.count)
+    private var levels = DenseTable<CallQueueLevel>()
     private(set) var count = 0
     /// Calls sent since one was sent because its priority was due; no more than `spacing` are counted.
     private var sentSinceAged = Self.spacing
     /// The priority that was the last to be served because it was due.
     private var lastAged = 0
+
+    init() { for _ in RequestMetadata.Priority.allCases { self.levels.append(CallQueueLevel()) } }
 
     // MARK: In and out
 
@@ -80,7 +82,8 @@ struct CallQueue {
     /// A call leaves for a worker; its connection's next turn comes after those of all others.
     mutating func take(_ call: RequestToken, _ requests: borrowing SlotMap<Request>, _ links: inout Links) {
         let level = requests[call].priority.level
-        let isAged = self.levels[..<level].contains { !$0.isEmpty }
+        var isAged = false
+        for higher in 0..<level where !self.levels[higher].isEmpty { isAged = true }
         self.sentSinceAged = isAged ? 0 : min(self.sentSinceAged + 1, Self.spacing)
         if isAged { self.lastAged = level }
         self.remove(call, requests, &links)
@@ -95,11 +98,12 @@ struct CallQueue {
     ///
     /// - Parameter unsuitable: calls that this worker lost are stepped over.
     func next(
-        at now: Instant, unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>, _ links: Links
+        at now: Instant, unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>,
+        _ links: borrowing Links
     ) -> RequestToken? {
         var first: Candidate?
         var due: Candidate?
-        for level in self.levels.indices where !self.levels[level].isEmpty {
+        for level in 0..<self.levels.count where !self.levels[level].isEmpty {
             guard let candidate = self.candidate(level, unsuitable, requests, links) else { continue }
             guard first != nil else {
                 first = candidate
@@ -113,7 +117,8 @@ struct CallQueue {
     }
 
     private func candidate(
-        _ level: Int, _ unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>, _ links: Links
+        _ level: Int, _ unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>,
+        _ links: borrowing Links
     ) -> Candidate? {
         let turn = self.levels[level].turn(requests)
         var retried = self.levels[level].retried.first
@@ -132,20 +137,27 @@ struct CallQueue {
     }
 
     /// The slots of all calls: by priority, the retried ones first, then by connection in the order of their turns.
-    func slots(_ links: Links) -> [Int] { self.levels.flatMap { $0.slots(links) } }
+    func slots(_ links: borrowing Links) -> [Int] {
+        var slots: [Int] = []
+        for level in 0..<self.levels.count { slots += self.levels[level].slots(links) }
+        return slots
+    }
 
-    func _checkInvariants(_ requests: borrowing SlotMap<Request>, _ links: Links) {
+    func _checkInvariants(_ requests: borrowing SlotMap<Request>, _ links: borrowing Links) {
         precondition(self.slots(links).count == self.count, "\(self.count) counted")
-        for (index, level) in self.levels.enumerated() {
-            level._checkInvariants(links)
-            for call in level.slots(links).compactMap({ requests.token(at: $0) }) {
-                precondition(requests[call].priority.level == index, "of another priority")
+        for level in 0..<self.levels.count {
+            self.levels[level]._checkInvariants(links)
+            for slot in self.levels[level].slots(links) {
+                guard let call = requests.token(at: slot) else { continue }
+                precondition(requests[call].priority.level == level, "of another priority")
             }
-            for call in level.retried.slots(links).compactMap({ requests.token(at: $0) }) {
+            for slot in self.levels[level].retried.slots(links) {
+                guard let call = requests.token(at: slot) else { continue }
                 precondition(requests[call].avoided != nil, "retried, but lost by no worker")
             }
-            for (flow, calls) in level.waiting(links) {
-                for call in calls.compactMap({ requests.token(at: $0) }) {
+            for (flow, slots) in self.levels[level].waiting(links) {
+                for slot in slots {
+                    guard let call = requests.token(at: slot) else { continue }
                     precondition(Self.flow(of: requests[call].turn) == flow, "of another connection")
                     precondition(requests[call].avoided == nil, "a retried call among the others")
                 }
@@ -155,9 +167,9 @@ struct CallQueue {
 }
 
 /// The waiting calls of one priority.
-private struct Level {
+struct CallQueueLevel: ~Copyable {
     /// The waiting calls of a connection.
-    private struct Flow {
+    struct Flow {
         var calls = SlotList()
         /// The arrival of the call that was the first when the connection got in line for its turn. It keeps that
         /// place, and this time, when the call is cancelled or expires.
@@ -165,17 +177,19 @@ private struct Level {
     }
 
     var retried = SlotList()
-    private var flows: [Flow] = []
+    private var flows = DenseTable<Flow>()
     /// The flows that have calls, the next one first.
     private var turns = SlotList()
-    private var turnLinks: [SlotList.Links] = []
+    private var turnLinks = SlotLinks()
+
+    init() {}
 
     var isEmpty: Bool { self.retried.isEmpty && self.turns.isEmpty }
 
     mutating func append(
         _ call: RequestToken, flow: Int, arrivedAt: Instant, _ links: inout CallQueue.Links
     ) {
-        while self.flows.count <= flow { self.flows.append(Flow()) }
+        self.flows.grow(toHold: flow) { Flow() }
         if self.flows[flow].calls.isEmpty { self.getInLine(flow, since: arrivedAt) }
         self.flows[flow].calls.append(Int(call.index), &links)
     }
@@ -206,20 +220,27 @@ private struct Level {
     }
 
     /// The flows that have calls, in the order of their turns.
-    func waiting(_ links: CallQueue.Links) -> [(flow: Int, calls: [Int])] {
-        self.turns.slots(self.turnLinks).map { ($0, self.flows[$0].calls.slots(links)) }
+    func waiting(_ links: borrowing CallQueue.Links) -> [(flow: Int, calls: [Int])] {
+        var waiting: [(flow: Int, calls: [Int])] = []
+        for flow in self.turns.slots(self.turnLinks) {
+            waiting.append((flow, self.flows[flow].calls.slots(links)))
+        }
+        return waiting
     }
 
-    func slots(_ links: CallQueue.Links) -> [Int] {
+    func slots(_ links: borrowing CallQueue.Links) -> [Int] {
         self.retried.slots(links) + self.waiting(links).flatMap(\.calls)
     }
 
-    func _checkInvariants(_ links: CallQueue.Links) {
+    func _checkInvariants(_ links: borrowing CallQueue.Links) {
         self.retried._checkInvariants(links)
         self.turns._checkInvariants(self.turnLinks)
-        for flow in self.flows { flow.calls._checkInvariants(links) }
         let inLine = self.turns.slots(self.turnLinks).sorted()
-        let waiting = self.flows.indices.filter { !self.flows[$0].calls.isEmpty }
+        var waiting: [Int] = []
+        for flow in 0..<self.flows.count {
+            self.flows[flow].calls._checkInvariants(links)
+            if !self.flows[flow].calls.isEmpty { waiting.append(flow) }
+        }
         precondition(inLine == waiting, "\(inLine) in line, \(waiting) waiting")
     }
 }

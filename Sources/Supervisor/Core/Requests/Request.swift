@@ -1,7 +1,9 @@
 import Protocol
 
 /// One message for a worker, from the moment it is accepted until the worker owes nothing more for it.
-struct Request {
+///
+/// It cannot be copied: it lives in its slot of the table, and is looked at there.
+struct Request: ~Copyable {
     enum State: Equatable {
         /// In no list: a health check, a message to all workers, an operator's call that waits for workers, or a free
         /// slot of the table.
@@ -39,7 +41,7 @@ struct Request {
     var priority = RequestMetadata.Priority.normal
     var method = MethodTable.Index.other
     /// The id's text, the method, params, request_id and traceparent, one behind the other.
-    var bytes: [UInt8] = []
+    private(set) var bytes = ByteBlock()
     private var ends = (id: 0, method: 0, params: 0, requestID: 0)
     /// Whether the caller sent `metadata`, and so gets some back.
     var wantsMetadata = false
@@ -74,7 +76,7 @@ struct Request {
     /// What its chunks are named by: the caller's own `request_id`, else its id, as it stands between quotes.
     var streamName: Range<Int> {
         if self.stream.isNamedByCaller { return self.requestID }
-        let isQuoted = self.bytes.first == UInt8(ascii: "\"") && !self.id.isEmpty
+        let isQuoted = self.bytes[self.id].first == UInt8(ascii: "\"")
         return isQuoted ? 1..<self.ends.id - 1 : self.id
     }
 
@@ -102,36 +104,49 @@ struct Request {
         return false
     }
 
-    /// Keeps a small buffer for the next tenant of the slot, gives a large one back.
-    private static let keptCapacity = 16 * 1024
+    /// What a request is named by in the logs of both sides.
+    enum RequestID {
+        /// The caller's own, as it stands between quotes.
+        case text(UnsafeRawBufferPointer)
+        case made(UUIDv7)
 
-    /// - Parameters:
-    ///   - requestID: writes it.
-    ///   - requestIDBytes: what it writes at most.
+        var count: Int {
+            switch self {
+            case .text(let text): text.count
+            case .made: UUIDv7.textCount
+            }
+        }
+    }
+
     mutating func setBytes(
         id: UnsafeRawBufferPointer, method: UnsafeRawBufferPointer, params: UnsafeRawBufferPointer,
-        requestID: (inout ByteWriter) -> Void, requestIDBytes: Int, traceparent: UnsafeRawBufferPointer
+        requestID: RequestID, traceparent: UnsafeRawBufferPointer
     ) {
         self.ends.id = id.count
         self.ends.method = self.ends.id + method.count
         self.ends.params = self.ends.method + params.count
-        self.bytes.removeAll(keepingCapacity: true)
-        self.bytes.append(atMost: self.ends.params + requestIDBytes + traceparent.count) { writer in
-            writer.append(id)
-            writer.append(method)
-            writer.append(params)
-            requestID(&writer)
-            writer.append(traceparent)
+        self.ends.requestID = self.ends.params + requestID.count
+        let memory = self.bytes.set(count: self.ends.requestID + traceparent.count)
+        memory.copy(id)
+        (memory + self.ends.id).copy(method)
+        (memory + self.ends.method).copy(params)
+        switch requestID {
+        case .text(let text): (memory + self.ends.params).copy(text)
+        case .made(let uuid): uuid.write(to: memory + self.ends.params)
         }
-        self.ends.requestID = self.bytes.count - traceparent.count
+        (memory + self.ends.requestID).copy(traceparent)
     }
 
     /// Puts other params in the place of those it has.
     mutating func replaceParams(_ params: [UInt8]) {
-        let difference = params.count - self.params.count
-        self.bytes.replaceSubrange(self.params, with: params)
-        self.ends.params += difference
-        self.ends.requestID += difference
+        var old = ByteBlock()
+        swap(&old, &self.bytes)
+        let (id, method, requestID) = (old[self.id], old[self.methodName], old[self.requestID])
+        let traceparent = old[self.ends.requestID..<old.count]
+        params.withUnsafeBytes {
+            self.setBytes(
+                id: id, method: method, params: $0, requestID: .text(requestID), traceparent: traceparent)
+        }
     }
 
     mutating func clear() {
@@ -152,11 +167,7 @@ struct Request {
     mutating func dropBytes() {
         self.embedding = nil
         self.ends = (0, 0, 0, 0)
-        if self.bytes.capacity > Self.keptCapacity {
-            self.bytes = []
-        } else {
-            self.bytes.removeAll(keepingCapacity: true)
-        }
+        self.bytes.removeAll()
     }
 
     /// What a worker is sent of it.
@@ -169,16 +180,11 @@ struct Request {
     }
 
     func withParts<Result>(_ body: (Parts) -> Result) -> Result {
-        self.bytes.withUnsafeBytes { bytes in
-            func slice(_ range: Range<Int>) -> UnsafeRawBufferPointer {
-                UnsafeRawBufferPointer(rebasing: bytes[range])
-            }
-            return body(
-                Parts(
-                    method: slice(self.methodName), params: slice(self.params),
-                    requestID: slice(self.requestID), traceparent: slice(self.traceparent),
-                    fallback: self.fallback))
-        }
+        body(
+            Parts(
+                method: self.bytes[self.methodName], params: self.bytes[self.params],
+                requestID: self.bytes[self.requestID], traceparent: self.bytes[self.traceparent],
+                fallback: self.fallback))
     }
 
     func text(_ range: Range<Int>) -> String { String(decoding: self.bytes[range], as: UTF8.self) }
@@ -226,5 +232,11 @@ struct DeathsInFlight: Equatable {
     mutating func note(alone: Bool) {
         self.count += 1
         self.wasAlone = self.wasAlone || alone
+    }
+}
+
+extension UnsafeMutableRawPointer {
+    fileprivate func copy(_ bytes: UnsafeRawBufferPointer) {
+        if let base = bytes.baseAddress { self.copyMemory(from: base, byteCount: bytes.count) }
     }
 }

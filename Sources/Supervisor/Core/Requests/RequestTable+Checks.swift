@@ -5,16 +5,16 @@ extension RequestTable {
         self.requests._checkInvariants()
         self.deadlines._checkInvariants()
         var placed = 0
-        for (pool, queue) in self.queues.enumerated() {
-            queue._checkInvariants(self.requests, self.placeLinks)
+        for pool in 0..<self.queues.count {
+            self.queues[pool]._checkInvariants(self.requests, self.placeLinks)
             let tokens = self.requests(queuedIn: pool)
             precondition(
                 tokens.allSatisfy { self.requests[$0].state == .queued && self.requests[$0].pool == pool })
             placed += tokens.count
         }
-        for (worker, list) in self.workers.enumerated() {
-            list._checkInvariants(self.placeLinks)
-            let tokens = self.tokens(list.slots(self.placeLinks))
+        for worker in 0..<self.workers.count {
+            self.workers[worker]._checkInvariants(self.placeLinks)
+            let tokens = self.tokens(self.workers[worker].slots(self.placeLinks))
             for token in tokens {
                 switch self.requests[token].state {
                 case .inFlight(let at), .abandoned(let at): precondition(Int(at.index) == worker)

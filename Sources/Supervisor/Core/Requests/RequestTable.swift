@@ -7,23 +7,29 @@ import Protocol
 /// the table's own lists, changed only together with a request's state, so that a slot of a worker is freed
 /// exactly once whatever happens to its call. All operations are O(1); deadlines are O(log n).
 struct RequestTable: ~Copyable {
+    /// The requests of a connection that it waits for.
+    struct ConnectionRequests {
+        var list = SlotList()
+        var bytes = 0
+    }
+
     private(set) var requests = SlotMap<Request>()
-    private(set) var queues: [CallQueue]
-    private(set) var workers: [SlotList] = []
-    private var connections: [SlotList] = []
+    private(set) var queues = DenseTable<CallQueue>()
+    /// The calls of each worker.
+    private(set) var workers = DenseTable<SlotList>()
+    /// What is open of each connection.
+    private(set) var connections = DenseTable<ConnectionRequests>()
     private(set) var flights = FlightTable()
     /// Of the queues, the workers' lists and the flights' waiters: a request is in one of them at most.
-    private(set) var placeLinks: [SlotList.Links] = []
-    private var connectionLinks: [SlotList.Links] = []
+    private(set) var placeLinks = SlotLinks()
+    private(set) var connectionLinks = SlotLinks()
     private(set) var deadlines = DeadlineQueue()
     /// Bytes of all requests' ids and params.
     private(set) var heldBytes = 0
-    /// The same by connection.
-    private var connectionBytes: [Int] = []
     /// Calls that were taken from their first worker and are not over.
     private(set) var retriesOpen = 0
 
-    init(pools: Int) { self.queues = Array(repeating: CallQueue(), count: pools) }
+    init(pools: Int) { for _ in 0..<pools { self.queues.append(CallQueue()) } }
 
     var count: Int { self.requests.count }
 
@@ -39,7 +45,7 @@ struct RequestTable: ~Copyable {
     }
 
     subscript(stream token: RequestToken) -> Stream {
-        _read { yield self.requests[token].stream }
+        get { self.requests[token].stream }
         _modify { yield &self.requests[token].stream }
     }
 
@@ -75,16 +81,17 @@ struct RequestTable: ~Copyable {
     // MARK: Life
 
     /// Takes a request in, in no list but its connection's. The caller queues or sends it at once.
+    @inline(__always)
     mutating func insert(_ fill: (inout Request) -> Void) -> RequestToken {
         let token = self.requests.claim(fresh: Request())
         fill(&self.requests[token])
-        self.heldBytes += self.requests[token].heldBytes
+        let bytes = self.requests[token].heldBytes
+        self.heldBytes += bytes
         if let connection = self.requests[token].connection {
             let index = Int(connection.index)
-            Self.grow(&self.connections, toHold: index)
-            self.connections[index].append(Int(token.index), &self.connectionLinks)
-            while self.connectionBytes.count <= index { self.connectionBytes.append(0) }
-            self.connectionBytes[index] += self.requests[token].heldBytes
+            self.connections.grow(toHold: index) { ConnectionRequests() }
+            self.connections[index].list.append(Int(token.index), &self.connectionLinks)
+            self.connections[index].bytes += bytes
         }
         return token
     }
@@ -161,7 +168,7 @@ struct RequestTable: ~Copyable {
         self.requests[token].dispatchedAt = now
         self.requests[token].attempts += 1
         let index = Int(worker.index)
-        Self.grow(&self.workers, toHold: index)
+        self.workers.grow(toHold: index) { SlotList() }
         self.workers[index].append(Int(token.index), &self.placeLinks)
     }
 
@@ -268,7 +275,7 @@ struct RequestTable: ~Copyable {
         let difference = self.requests[token].heldBytes - before
         self.heldBytes += difference
         if let connection = self.requests[token].connection {
-            self.connectionBytes[Int(connection.index)] += difference
+            self.connections[Int(connection.index)].bytes += difference
         }
     }
 
@@ -302,74 +309,11 @@ struct RequestTable: ~Copyable {
     func waiters(for flight: FlightToken) -> [RequestToken] {
         self.tokens(self.flights[flight].waiters.slots(self.placeLinks))
     }
-
-    // MARK: Questions
-
-    /// Bytes of a connection's requests.
-    func heldBytes(of connection: ConnectionToken) -> Int {
-        Int(connection.index) < self.connectionBytes.count ? self.connectionBytes[Int(connection.index)] : 0
-    }
-
-    /// Calls that take a slot of the worker, health checks not counted.
-    func inFlight(on worker: WorkerToken) -> Int {
-        Int(worker.index) < self.workers.count ? self.workers[Int(worker.index)].count : 0
-    }
-
-    /// Calls that take a slot of some worker. O(workers).
-    var inFlight: Int { self.workers.reduce(0) { $0 + $1.count } }
-
-    func queued(in pool: Int) -> Int { self.queues[pool].count }
-
-    /// The request of the pool's queue to be sent now.
-    ///
-    /// - Parameter unsuitable: calls that this worker lost are stepped over.
-    func next(in pool: Int, at now: Instant, unsuitable: WorkerToken?) -> RequestToken? {
-        self.queues[pool].next(at: now, unsuitable: unsuitable, self.requests, self.placeLinks)
-    }
-
-    /// Open calls and waiting notifications of a connection.
-    func open(of connection: ConnectionToken) -> Int {
-        Int(connection.index) < self.connections.count ? self.connections[Int(connection.index)].count : 0
-    }
-
-    /// The calls that take a slot of the worker, the oldest first.
-    func calls(on worker: WorkerToken) -> [RequestToken] {
-        guard Int(worker.index) < self.workers.count else { return [] }
-        return self.tokens(self.workers[Int(worker.index)].slots(self.placeLinks))
-    }
-
-    /// When the call that has been longest on the worker was sent.
-    func oldestDispatch(on worker: WorkerToken) -> Instant? {
-        guard Int(worker.index) < self.workers.count,
-            let slot = self.workers[Int(worker.index)].first, let token = self.requests.token(at: slot)
-        else { return nil }
-        return self.requests[token].dispatchedAt
-    }
-
-    /// The requests of a connection, the oldest first.
-    func requests(of connection: ConnectionToken) -> [RequestToken] {
-        guard Int(connection.index) < self.connections.count else { return [] }
-        return self.tokens(self.connections[Int(connection.index)].slots(self.connectionLinks))
-    }
-
-    /// The requests that wait in a pool's queue, the higher priorities first.
-    func requests(queuedIn pool: Int) -> [RequestToken] {
-        self.tokens(self.queues[pool].slots(self.placeLinks))
-    }
-
-    /// All requests, by slot.
-    var all: [RequestToken] { self.requests.tokens }
 }
 
 // MARK: - Lists
 
 extension RequestTable {
-    private static func grow(_ lists: inout [SlotList], toHold index: Int) {
-        while lists.count <= index { lists.append(SlotList()) }
-    }
-
-    func tokens(_ slots: [Int]) -> [RequestToken] { slots.compactMap { self.requests.token(at: $0) } }
-
     /// Takes a request out of the queue or off the worker it is on.
     private mutating func leavePlace(_ token: RequestToken) {
         switch self.requests[token].state {
@@ -388,8 +332,8 @@ extension RequestTable {
     private mutating func leaveConnection(_ token: RequestToken) {
         guard let connection = self.requests[token].connection else { return }
         let index = Int(connection.index)
-        self.connections[index].remove(Int(token.index), &self.connectionLinks)
-        self.connectionBytes[index] -= self.requests[token].heldBytes
+        self.connections[index].list.remove(Int(token.index), &self.connectionLinks)
+        self.connections[index].bytes -= self.requests[token].heldBytes
     }
 
     private mutating func endRetry(_ token: RequestToken) {
