@@ -107,6 +107,13 @@ public struct FrameDecoder: Sendable {
     /// - Parameter offset: where to go on in the input; moved behind what was taken.
     /// - Complexity: O(bytes taken).
     public mutating func next(in input: UnsafeRawBufferPointer, from offset: inout Int) -> Frame? {
+        if let line = self.wholeLine(in: input, from: &offset) { return .input(line) }
+        return self.nextOfAnyKind(in: input, from: &offset)
+    }
+
+    private mutating func nextOfAnyKind(
+        in input: UnsafeRawBufferPointer, from offset: inout Int
+    ) -> Frame? {
         self.dropDelivered()
         while offset < input.count {
             if self.framing == nil { self.chooseFraming(firstByte: input[offset]) }
@@ -143,6 +150,23 @@ public struct FrameDecoder: Sendable {
 // MARK: - Lines
 
 extension FrameDecoder {
+    /// The usual case, in a few instructions: nothing is kept here, and the next line lies whole in the input and is
+    /// neither blank nor too long.
+    @inline(__always)
+    private func wholeLine(in input: UnsafeRawBufferPointer, from offset: inout Int) -> Range<Int>? {
+        guard self.framing == .lines, self.carry.isEmpty, case .message = self.state,
+            offset < input.count, let base = input.baseAddress,
+            (base + offset).load(as: UInt8.self) > UInt8(ascii: " "),
+            let newline = memchr(base + offset, 0x0A, input.count - offset)
+        else { return nil }
+        let start = offset
+        let end = UnsafeRawPointer(newline) - base
+        let hasReturn = (base + end - 1).load(as: UInt8.self) == UInt8(ascii: "\r")
+        guard end - start <= self.messageBytes else { return nil }
+        offset = end + 1
+        return start..<(hasReturn ? end - 1 : end)
+    }
+
     private mutating func chooseFraming(firstByte: UInt8) {
         guard firstByte == UInt8(ascii: "C") else {
             self.framing = .lines
@@ -161,8 +185,18 @@ extension FrameDecoder {
             self.keepPrefix(input[piece])
             return newline == nil ? self.startSkipping(remaining: 0) : self.deliverOversize()
         }
-        self.carry.append(contentsOf: input[piece])
+        self.keep(input[piece])
         return newline == nil ? nil : self.deliverCarriedLine()
+    }
+
+    /// Appends to the message that is being put together. What has outgrown the buffer that is kept will go on to grow:
+    /// it gets room for four times as much, so that what came first is not moved again and again.
+    private mutating func keep(_ bytes: Slice<UnsafeRawBufferPointer>) {
+        let needed = self.carry.count + bytes.count
+        if needed > self.carry.capacity, needed > Self.keptCapacity {
+            self.carry.reserveCapacity(max(needed, min(needed * 4, self.messageBytes + Self.keptCapacity)))
+        }
+        self.carry.append(contentsOf: bytes)
     }
 
     /// A line is known to be over the limit only one byte behind it, since a carriage return there may belong
@@ -285,7 +319,7 @@ extension FrameDecoder {
         }
         offset += taken
         guard taken == remaining else {
-            self.carry.append(contentsOf: input[range])
+            self.keep(input[range])
             self.state = .message(remaining: remaining - taken)
             return nil
         }
