@@ -42,6 +42,23 @@ import Testing
         }
     }
 
+    /// Of every length up to some words, with what is to be replaced at every place: no part of a word is overlooked.
+    @Test func replacesLineBreaksWhereverTheyStand() {
+        for count in 0..<40 {
+            for place in 0..<max(count, 1) {
+                for byte: UInt8 in [0x0A, 0x0D, 0x09, 0x0B, 0x20, 0x7F, 0x80, 0x8A, 0xFF] {
+                    var bytes = (0..<count).map { UInt8($0) + 0x21 }
+                    if count > 0 { bytes[place] = byte }
+                    var output: [UInt8] = []
+                    bytes.withUnsafeBytes { bytes in
+                        output.append(atMost: count) { $0.append(onOneLine: bytes) }
+                    }
+                    #expect(output == bytes.map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 })
+                }
+            }
+        }
+    }
+
     @Test(arguments: [
         ("", "", true), ("a", "a", true), ("abc", "abd", false), ("abc", "ab", false), ("", "a", false),
         ("a\0b", "a\0c", false),

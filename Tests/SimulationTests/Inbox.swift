@@ -11,15 +11,15 @@ struct Inbox: SupervisorEffects {
 
     var isEmpty: Bool { self.toWorkers.isEmpty && self.toClients.isEmpty && self.spawns.isEmpty }
 
-    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to connection: ConnectionToken, _ message: some OutgoingMessage) {
         var bytes: [UInt8] = []
-        body(&bytes)
+        bytes.append(message)
         self.toClients.append(bytes)
     }
-    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to worker: WorkerToken, _ message: some OutgoingMessage) {
         var bytes: [UInt8] = []
-        body(&bytes)
-        for line in bytes.split(separator: 0x0A) { self.toWorkers.append((worker, Array(line))) }
+        bytes.append(message)
+        self.toWorkers.append((worker, bytes))
     }
     mutating func spawn(_ request: SpawnRequest) { self.spawns.append(request) }
     func outputBacklog(of connection: ConnectionToken) -> Int { 0 }

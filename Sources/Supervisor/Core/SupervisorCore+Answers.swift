@@ -13,11 +13,15 @@ extension SupervisorCore {
     ) {
         let requestID = requestID ?? self.makeRequestID()
         self.noteBadMessage(from: caller.connection, error, requestID: requestID, &effects)
-        self.head.removeAll(keepingCapacity: true)
-        MessageWriter.appendErrorHead(id: id ?? UnsafeRawBufferPointer(start: nil, count: 0), to: &self.head)
-        self.prepareTail(metadata: wantsMetadata ? Self.metadata(ofUnsent: requestID, .bypass) : nil)
-        let payload = error.value(requestID: requestID).bytes
-        payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
+        let metadata = wantsMetadata ? Self.metadata(ofUnsent: requestID, .bypass) : []
+        error.value(requestID: requestID).bytes.withUnsafeBytes { payload in
+            metadata.withUnsafeBytes { metadata in
+                let id = id ?? UnsafeRawBufferPointer(start: nil, count: 0)
+                self.write(
+                    AnswerMessage(id: id, isError: true, payload: payload, metadata: metadata), to: caller,
+                    &effects)
+            }
+        }
     }
 
     /// Answers a call by the supervisor itself; a notification is not answered.
@@ -25,16 +29,7 @@ extension SupervisorCore {
         _ incoming: IncomingRequest, result: JSONValue, _ effects: inout some SupervisorEffects
     ) {
         guard let id = incoming.id else { return }
-        self.count(incoming, isError: false)
-        self.head.removeAll(keepingCapacity: true)
-        MessageWriter.appendResultHead(id: id, to: &self.head)
-        if incoming.wantsMetadata {
-            let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
-            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, .bypass))
-        } else {
-            self.prepareTail(metadata: nil)
-        }
-        result.bytes.withUnsafeBytes { self.write($0, to: incoming.caller, &effects) }
+        result.bytes.withUnsafeBytes { self.write($0, .bypass, to: incoming, id: id, &effects) }
     }
 
     /// Answers a call by what a cache has.
@@ -46,16 +41,25 @@ extension SupervisorCore {
         if self.hasNoRoom(for: result.count, incoming.caller, effects) {
             return self.refuse(incoming, self.slowConsumer(result.count), &effects)
         }
+        self.write(result, use, to: incoming, id: id, &effects)
+    }
+
+    /// Answers a call that went to no worker by a result.
+    private mutating func write(
+        _ result: UnsafeRawBufferPointer, _ use: CacheUse, to incoming: IncomingRequest,
+        id: UnsafeRawBufferPointer, _ effects: inout some SupervisorEffects
+    ) {
         self.count(incoming, isError: false)
-        self.head.removeAll(keepingCapacity: true)
-        MessageWriter.appendResultHead(id: id, to: &self.head)
+        var metadata: [UInt8] = []
         if incoming.wantsMetadata {
             let requestID = self.requestID(of: incoming) ?? self.makeRequestID()
-            self.prepareTail(metadata: Self.metadata(ofUnsent: requestID, use))
-        } else {
-            self.prepareTail(metadata: nil)
+            metadata = Self.metadata(ofUnsent: requestID, use)
         }
-        self.write(result, to: incoming.caller, &effects)
+        metadata.withUnsafeBytes {
+            self.write(
+                AnswerMessage(id: id, isError: false, payload: result, metadata: $0), to: incoming.caller,
+                &effects)
+        }
     }
 
     mutating func makeRequestID() -> String {
@@ -66,20 +70,12 @@ extension SupervisorCore {
         incoming.requestIDText(limit: self.limits.messages.metadataTextCharacters)
     }
 
-    /// What the caller of a call learns that went to no worker.
-    private static func metadata(ofUnsent requestID: String, _ use: CacheUse) -> JSONValue {
-        .object(
+    /// What the caller of a call learns that went to no worker, as JSON text.
+    private static func metadata(ofUnsent requestID: String, _ use: CacheUse) -> [UInt8] {
+        let metadata = JSONValue.object(
             [.init("request_id", .string(requestID)), .init("worker_id", .null)] + use.members
                 + [.init("attempts", 0), .init("queue_time_ms", 0), .init("processing_time_ms", 0)])
-    }
-
-    private mutating func prepareTail(metadata: JSONValue?) {
-        self.tail.removeAll(keepingCapacity: true)
-        if let metadata {
-            self.tail.append(contentsOf: ",\"metadata\":".utf8)
-            metadata.write(to: &self.tail)
-        }
-        self.tail.append(UInt8(ascii: "}"))
+        return metadata.bytes
     }
 
     /// How a call ended.
@@ -110,43 +106,42 @@ extension SupervisorCore {
             if self.requests[request].stream.state == .open { self.endStream(of: request, outcome, &effects) }
             let isError = if case .result = outcome { false } else { true }
             self.count(request, isError: isError)
-            self.prepareHead(request, isError: isError)
-            self.prepareTail(request, by: worker)
-            self.write(bytes, to: caller, &effects)
+            self.write(bytes, isError: isError, by: worker, answering: request, to: caller, &effects)
         case .failure(var error):
             if self.requests[request].stream.state == .open { self.endStream(of: request, outcome, &effects) }
             if error.workerID == nil, let worker { error.workerID = self.workers[worker].id }
             self.count(request, isError: true)
-            self.prepareHead(request, isError: true)
-            self.prepareTail(request, by: worker)
             let payload = error.value(requestID: self.requests[request].requestIDText).bytes
-            payload.withUnsafeBytes { self.write($0, to: caller, &effects) }
+            payload.withUnsafeBytes {
+                self.write($0, isError: true, by: worker, answering: request, to: caller, &effects)
+            }
         }
         self.noteDuration(of: request, outcome, by: worker, &effects)
         self.pauseIfNeeded(connection, &effects)
     }
 
-    private mutating func prepareHead(_ request: RequestToken, isError: Bool) {
-        self.head.removeAll(keepingCapacity: true)
-        self.requests[request].bytes.withUnsafeBytes { bytes in
-            let id = UnsafeRawBufferPointer(rebasing: bytes[self.requests[request].id])
-            if isError {
-                MessageWriter.appendErrorHead(id: id, to: &self.head)
+    /// Writes what a call in the table is answered with, and what its caller learns of it.
+    private mutating func write(
+        _ payload: UnsafeRawBufferPointer, isError: Bool, by worker: WorkerToken?,
+        answering request: RequestToken, to caller: Caller, _ effects: inout some SupervisorEffects
+    ) {
+        let metadata = self.requests[request].wantsMetadata ? self.metadata(of: request, by: worker) : []
+        metadata.withUnsafeBytes { metadata in
+            let id = self.requests[request].bytes[self.requests[request].id]
+            let answer = AnswerMessage(id: id, isError: isError, payload: payload, metadata: metadata)
+            if let batch = caller.batch {
+                self.connections[caller.connection].batchBytes += self.batches[batch].append(answer)
             } else {
-                MessageWriter.appendResultHead(id: id, to: &self.head)
+                effects.send(to: caller.connection, answer)
             }
         }
+        if let batch = caller.batch { self.closeShare(of: batch, &effects) }
     }
 
-    private mutating func prepareTail(_ request: RequestToken, by worker: WorkerToken?) {
-        let wantsMetadata = self.requests[request].wantsMetadata
-        self.prepareTail(metadata: wantsMetadata ? self.metadata(of: request, by: worker) : nil)
-    }
-
-    /// What the caller learns of its call, when it sent metadata of its own.
-    private func metadata(of request: RequestToken, by worker: WorkerToken?) -> JSONValue {
+    /// What the caller learns of its call, when it sent metadata of its own, as JSON text.
+    private func metadata(of request: RequestToken, by worker: WorkerToken?) -> [UInt8] {
         let phases = self.phases(of: request)
-        return .object(
+        let metadata = JSONValue.object(
             [
                 .init("request_id", .string(self.requests[request].requestIDText)),
                 .init("worker_id", worker.map { .string(self.workers[$0].id) } ?? .null),
@@ -155,6 +150,7 @@ extension SupervisorCore {
                 .init("queue_time_ms", .double(phases.queue.inMilliseconds)),
                 .init("processing_time_ms", .double(phases.worker.inMilliseconds)),
             ])
+        return metadata.bytes
     }
 
     /// Where a call has spent its time so far: until it was sent to the last of its workers, and since.
@@ -183,30 +179,12 @@ extension SupervisorCore {
             "The answer of \(bytes) bytes was dropped: too much output waits for this connection to read it")
     }
 
-    private static func append(
-        _ head: [UInt8], _ payload: UnsafeRawBufferPointer, _ tail: [UInt8], to output: inout [UInt8]
-    ) {
-        output.append(atMost: head.count + payload.count + tail.count) { writer in
-            head.withUnsafeBytes { writer.append($0) }
-            writer.append(onOneLine: payload)
-            tail.withUnsafeBytes { writer.append($0) }
-        }
-    }
-
-    /// Writes head, payload and tail as a message, or as an element of the caller's batch.
+    /// Writes an answer as a message, or as an element of the caller's batch.
     private mutating func write(
-        _ payload: UnsafeRawBufferPointer, to caller: Caller,
-        _ effects: inout some SupervisorEffects
+        _ answer: AnswerMessage, to caller: Caller, _ effects: inout some SupervisorEffects
     ) {
-        guard let batch = caller.batch else {
-            return effects.send(to: caller.connection) {
-                Self.append(self.head, payload, self.tail, to: &$0)
-            }
-        }
-        let before = self.batches[batch].answers.count
-        if before > 0 { self.batches[batch].answers.append(UInt8(ascii: ",")) }
-        Self.append(self.head, payload, self.tail, to: &self.batches[batch].answers)
-        self.connections[caller.connection].batchBytes += self.batches[batch].answers.count - before
+        guard let batch = caller.batch else { return effects.send(to: caller.connection, answer) }
+        self.connections[caller.connection].batchBytes += self.batches[batch].append(answer)
         self.closeShare(of: batch, &effects)
     }
 
@@ -216,11 +194,7 @@ extension SupervisorCore {
         guard self.batches[batch].open == 0 else { return }
         let connection = self.batches[batch].connection
         if !self.batches[batch].answers.isEmpty {
-            effects.send(to: connection) { output in
-                output.append(UInt8(ascii: "["))
-                output.append(contentsOf: self.batches[batch].answers)
-                output.append(UInt8(ascii: "]"))
-            }
+            self.batches[batch].answers.withUnsafeBytes { effects.send(to: connection, BatchMessage($0)) }
         }
         self.connections[connection].batchBytes -= self.batches[batch].answers.count
         self.batches[batch].answers = []
@@ -314,12 +288,12 @@ extension SupervisorCore {
         of request: RequestToken, to worker: WorkerToken, _ effects: inout some SupervisorEffects
     ) {
         let number = RequestTable.number(of: request)
-        effects.send(to: worker) { output in
-            MessageWriter.append(
-                "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":", to: &output)
-            JSONText.append(unsigned: number, to: &output)
-            MessageWriter.append("}}\n", to: &output)
-        }
+        var cancel: [UInt8] = []
+        MessageWriter.append(
+            "{\"jsonrpc\":\"2.0\",\"method\":\"$/cancelRequest\",\"params\":{\"id\":", to: &cancel)
+        JSONText.append(unsigned: number, to: &cancel)
+        MessageWriter.append("}}", to: &cancel)
+        effects.send(to: worker, cancel)
     }
 
     /// When a worker that goes on with an abandoned call is no longer waited for. What a client asked for in

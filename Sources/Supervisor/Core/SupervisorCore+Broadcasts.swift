@@ -85,15 +85,15 @@ extension SupervisorCore {
         self.requests.setDeadline(request, to: deadline)
         self.broadcasts[broadcast].open.append(request)
         let number = RequestTable.number(of: request)
-        effects.send(to: worker) { output in
-            MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
-            JSONText.append(unsigned: number, to: &output)
-            MessageWriter.append(",\"method\":\"", to: &output)
-            MessageWriter.append(method, to: &output)
-            MessageWriter.append("\",\"params\":", to: &output)
-            output.append(contentsOf: params)
-            MessageWriter.append("}\n", to: &output)
-        }
+        var call: [UInt8] = []
+        MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &call)
+        JSONText.append(unsigned: number, to: &call)
+        MessageWriter.append(",\"method\":\"", to: &call)
+        MessageWriter.append(method, to: &call)
+        MessageWriter.append("\",\"params\":", to: &call)
+        call.append(contentsOf: params)
+        MessageWriter.append("}", to: &call)
+        effects.send(to: worker, call)
     }
 
     private func hearsBroadcasts(_ worker: WorkerToken) -> Bool {

@@ -198,13 +198,14 @@ extension SupervisorCore {
         self.noteSending(request, to: worker)
         let left = self.requests[request].deadline.duration(since: self.now)
         let number = isNotification ? nil : RequestTable.number(of: request)
-        effects.send(to: worker) { output in
-            self.requests.withParts(of: request) { parts in
-                MessageWriter.appendCall(
-                    number, method: parts.method, params: parts.params, requestID: parts.requestID,
-                    traceparent: parts.traceparent, deadlineMilliseconds: max(1, left.millisecondsRoundedUp),
-                    fallback: parts.fallback.map { ($0.from, $0.code) }, to: &output)
-            }
+        self.requests.withParts(of: request) { parts in
+            effects.send(
+                to: worker,
+                CallMessage(
+                    number: number, method: parts.method, params: parts.params, owner: parts.owner,
+                    requestID: parts.requestID, traceparent: parts.traceparent,
+                    deadlineMilliseconds: max(1, left.millisecondsRoundedUp),
+                    fallback: parts.fallback.map { ($0.from, $0.code) }))
         }
         guard !isNotification else {
             let connection = self.requests[request].connection

@@ -143,7 +143,7 @@ extension SupervisorCore {
             self.subscribers[index].dropped += 1
             return
         }
-        effects.send(to: connection) { $0.append(contentsOf: message) }
+        effects.send(to: connection, message)
     }
 
     /// Tells a subscriber what he has lost, once there is room again.
@@ -154,7 +154,7 @@ extension SupervisorCore {
         else { return }
         let message = self.event(.eventsDropped, ["count": .integer(self.subscribers[index].dropped)])
         self.subscribers[index].dropped = 0
-        effects.send(to: connection) { $0.append(contentsOf: message) }
+        effects.send(to: connection, message)
     }
 
     private func event(_ topic: EventTopic, _ data: JSONValue) -> [UInt8] {

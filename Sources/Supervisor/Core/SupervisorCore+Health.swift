@@ -15,11 +15,11 @@ extension SupervisorCore {
         }
         self.workers[worker].healthCheck = request
         let number = RequestTable.number(of: request)
-        effects.send(to: worker) { output in
-            MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &output)
-            JSONText.append(unsigned: number, to: &output)
-            MessageWriter.append(",\"method\":\"health.check\"}\n", to: &output)
-        }
+        var question: [UInt8] = []
+        MessageWriter.append("{\"jsonrpc\":\"2.0\",\"id\":", to: &question)
+        JSONText.append(unsigned: number, to: &question)
+        MessageWriter.append(",\"method\":\"health.check\"}", to: &question)
+        effects.send(to: worker, question)
     }
 
     mutating func healthAnswered(

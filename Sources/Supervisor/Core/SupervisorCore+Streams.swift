@@ -96,12 +96,11 @@ extension SupervisorCore {
         _ kind: StreamChunk.Kind, _ data: UnsafeRawBufferPointer, isFinal: Bool, to caller: RequestToken,
         _ connection: ConnectionToken, _ effects: inout some SupervisorEffects
     ) {
-        effects.send(to: connection) { output in
-            MessageWriter.appendChunk(
+        effects.send(
+            to: connection,
+            ChunkMessage(
                 requestID: self.requests[caller].bytes[self.requests[caller].streamName],
-                sequence: self.requests[caller].stream.sequence, kind, data: data, isFinal: isFinal,
-                to: &output)
-        }
+                sequence: self.requests[caller].stream.sequence, kind, data: data, isFinal: isFinal))
         self.requests[stream: caller].sequence += 1
         self.requests[stream: caller].passedOnAt = self.now
         if isFinal { self.requests[stream: caller].state = .ended }
@@ -139,13 +138,12 @@ extension SupervisorCore {
         }
         let isQuoted = name.first == UInt8(ascii: "\"")
         let data = Self.finalData(Self.streamReason(.failure(error)))
-        effects.send(to: incoming.caller.connection) { output in
-            name.withUnsafeBytes { name in
-                data.withUnsafeBytes { data in
-                    MessageWriter.appendChunk(
-                        requestID: isQuoted ? .init(rebasing: name[1..<name.count - 1]) : name, sequence: 0,
-                        .metadata, data: data, isFinal: true, to: &output)
-                }
+        name.withUnsafeBytes { name in
+            data.withUnsafeBytes { data in
+                let name = isQuoted ? UnsafeRawBufferPointer(rebasing: name[1..<name.count - 1]) : name
+                effects.send(
+                    to: incoming.caller.connection,
+                    ChunkMessage(requestID: name, sequence: 0, .metadata, data: data, isFinal: true))
             }
         }
     }

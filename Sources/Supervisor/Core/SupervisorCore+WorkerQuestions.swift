@@ -36,18 +36,19 @@ extension SupervisorCore {
             // What the supervisor does not know it says so, so that the worker does not wait.
             case let method: throw .methodNotFound(method)
             }
-            effects.send(to: worker) { output in
-                MessageWriter.appendResultHead(id: id, to: &output)
-                output.append(contentsOf: result)
-                MessageWriter.append("}\n", to: &output)
-            }
+            self.reply(result, isError: false, id: id, to: worker, &effects)
         } catch {
-            let value = error.value(requestID: nil)
-            effects.send(to: worker) { output in
-                MessageWriter.appendErrorHead(id: id, to: &output)
-                value.write(to: &output)
-                MessageWriter.append("}\n", to: &output)
-            }
+            self.reply(error.value(requestID: nil).bytes, isError: true, id: id, to: worker, &effects)
+        }
+    }
+
+    private func reply(
+        _ payload: [UInt8], isError: Bool, id: UnsafeRawBufferPointer, to worker: WorkerToken,
+        _ effects: inout some SupervisorEffects
+    ) {
+        payload.withUnsafeBytes {
+            let none = UnsafeRawBufferPointer(start: nil, count: 0)
+            effects.send(to: worker, AnswerMessage(id: id, isError: isError, payload: $0, metadata: none))
         }
     }
 

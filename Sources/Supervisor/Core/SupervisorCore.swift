@@ -94,7 +94,6 @@ struct SupervisorCore: ~Copyable {
     var head: [UInt8] = []
     /// What the call that is being taken in has in common with those it may share (`ResponseCache`).
     var flightKey = CallKey()
-    var tail: [UInt8] = []
     var candidates: [Balancer.Candidate] = []
     var latencies: [Double] = []
     var canonical = CanonicalJSON()

@@ -11,8 +11,8 @@ typealias BroadcastToken = Token<Broadcast>
 /// An effect never calls back into the core: what fails (a write, a spawn) comes back as an event of a later
 /// step.
 protocol SupervisorEffects {
-    /// Appends one message to what a client will be sent; its framing is added around what `body` writes.
-    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void)
+    /// Appends one message to what a client will be sent, with its framing.
+    mutating func send(to connection: ConnectionToken, _ message: some OutgoingMessage)
     /// Bytes that wait to be sent to that client.
     func outputBacklog(of connection: ConnectionToken) -> Int
 
@@ -32,8 +32,8 @@ protocol SupervisorEffects {
 
     /// Starts a process; the answer is `workerSpawned` or `spawnFailed`.
     mutating func spawn(_ request: SpawnRequest)
-    /// Appends whole lines to what a worker will be sent.
-    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void)
+    /// Appends one message to what a worker will be sent, with its line end.
+    mutating func send(to worker: WorkerToken, _ message: some OutgoingMessage)
     /// Bytes that wait to be sent to that worker.
     func inputBacklog(of worker: WorkerToken) -> Int
     /// Ends the worker's stdin once what waits is sent.
@@ -71,6 +71,16 @@ protocol SupervisorEffects {
 }
 
 extension SupervisorEffects {
+    /// Appends a message that is whole already.
+    mutating func send(to connection: ConnectionToken, _ message: [UInt8]) {
+        message.withUnsafeBytes { self.send(to: connection, WholeMessage($0)) }
+    }
+
+    /// Appends a message that is whole already.
+    mutating func send(to worker: WorkerToken, _ message: [UInt8]) {
+        message.withUnsafeBytes { self.send(to: worker, WholeMessage($0)) }
+    }
+
     /// None, where there is no kernel in between.
     func unreadBytes(of connection: ConnectionToken) -> Int { 0 }
 

@@ -7,7 +7,7 @@ final class ClientConnection {
     let peer: Peer
     let registration: EventLoop<Source>.Registration
     var decoder: FrameDecoder
-    var output = OutputBuffer()
+    var output = MessageBuffer()
     private(set) var interest = Interest.reading
     /// In the list of connections with something to flush.
     var isDirty = false
@@ -27,16 +27,39 @@ final class ClientConnection {
     }
 
     /// Appends one message with the framing that the client chose.
-    func append(_ body: (inout [UInt8]) -> Void) {
-        guard self.decoder.framing == .contentLength else {
-            body(&self.output.bytes)
-            self.output.bytes.append(0x0A)
-            return
+    ///
+    /// - Parameter owner: what its payload lies in, where that may be kept in place of a copy.
+    func append(_ message: some OutgoingMessage, keeping owner: LargePayload?) {
+        if self.decoder.framing == .contentLength {
+            self.appendMeasured(message, keeping: owner)
+        } else if let owner {
+            self.output.append(message, keeping: owner)
+            self.output.append(atMost: 1) { $0.append("\n") }
+        } else {
+            self.output.append(atMost: message.mostBytes + 1) {
+                message.write(to: &$0)
+                $0.append("\n")
+            }
         }
-        var message: [UInt8] = []
-        body(&message)
-        self.output.bytes.append(contentsOf: "Content-Length: \(message.count)\r\n\r\n".utf8)
-        self.output.bytes.append(contentsOf: message)
+    }
+
+    /// With its length before it.
+    private func appendMeasured(_ message: some OutgoingMessage, keeping owner: LargePayload?) {
+        var head: [UInt8] = []
+        var tail: [UInt8] = []
+        head.append(atMost: message.frameBytes) { message.writeHead(to: &$0) }
+        tail.append(atMost: message.frameBytes) { message.writeTail(to: &$0) }
+        let length = head.count + message.payload.count + tail.count
+        self.output.append(atMost: 40) {
+            $0.append("Content-Length: ")
+            $0.append(unsigned: UInt64(length))
+            $0.append("\r\n\r\n")
+        }
+        if let owner {
+            self.output.append(message, keeping: owner)
+        } else {
+            self.output.append(atMost: message.mostBytes) { message.write(to: &$0) }
+        }
     }
 
     /// What the connection holds: an unfinished message, and output that waits.

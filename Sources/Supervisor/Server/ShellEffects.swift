@@ -22,6 +22,8 @@ struct ShellEffects {
     private var compression: LogCompression?
     var feed = EventFeed()
     private(set) var isFinished = false
+    /// The large message that the core hears now; empty: it is none. What it passes on of it need not be copied.
+    var delivered: [UInt8] = []
 
     init(
         loop: EventLoop<Source>, log: LogWriter, launcher: WorkerLauncher, limits: MessageLimits,
@@ -85,9 +87,9 @@ extension ShellEffects: SupervisorEffects {
         self.connections[Int(connection.token.index)] = nil
     }
 
-    mutating func send(to token: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to token: ConnectionToken, _ message: some OutgoingMessage) {
         guard let connection = self.connection(token) else { return }
-        connection.append(body)
+        connection.append(message, keeping: LargePayload(of: message, in: self.delivered))
         self.markDirty(connection)
     }
 
@@ -191,9 +193,9 @@ extension ShellEffects {
         worker.errorsRegistration = nil
     }
 
-    mutating func send(to token: WorkerToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to token: WorkerToken, _ message: some OutgoingMessage) {
         guard let worker = self.worker(token) else { return }
-        body(&worker.toWorker.bytes)
+        worker.append(message, keeping: LargePayload(of: message, in: self.delivered))
         self.markDirty(worker)
     }
 

@@ -18,7 +18,7 @@ final class WorkerPipes {
     private var inputRegistration: EventLoop<Source>.Registration?
 
     var decoder: FrameDecoder
-    var toWorker = OutputBuffer()
+    var toWorker = MessageBuffer()
     var isDirty = false
     /// End its stdin once what waits is written.
     var closesInputWhenFlushed = false
@@ -37,6 +37,21 @@ final class WorkerPipes {
         self.input = .some(process.input)
         self.output = process.output
         self.errors = process.errors
+    }
+
+    /// Appends one message and its line end.
+    ///
+    /// - Parameter owner: what its payload lies in, where that may be kept in place of a copy.
+    func append(_ message: some OutgoingMessage, keeping owner: LargePayload?) {
+        if let owner {
+            self.toWorker.append(message, keeping: owner)
+            self.toWorker.append(atMost: 1) { $0.append("\n") }
+        } else {
+            self.toWorker.append(atMost: message.mostBytes + 1) {
+                message.write(to: &$0)
+                $0.append("\n")
+            }
+        }
     }
 
     /// Writes what waits. What does not fit is written when the pipe has room.

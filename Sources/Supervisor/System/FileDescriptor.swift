@@ -48,11 +48,31 @@ extension FileDescriptor {
         return count >= 0 ? .bytes(count) : Self.failure("write")
     }
 
+    /// The same of several pieces, as if they were one.
+    func write(_ pieces: UnsafeMutableBufferPointer<iovec>) -> Transfer {
+        if pieces.count == 1 { return self.write(UnsafeRawBufferPointer(pieces[0])) }
+        let count = retryingInterrupts { writev(self.raw, pieces.baseAddress, Int32(pieces.count)) }
+        return count >= 0 ? .bytes(count) : Self.failure("writev")
+    }
+
+    private static let sendFlags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+
     /// Writes to a socket without ever waiting, whatever its mode.
     func send(_ bytes: UnsafeRawBufferPointer) -> Transfer {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        let count = retryingInterrupts { Glibc.send(self.raw, bytes.baseAddress, bytes.count, flags) }
+        let count = retryingInterrupts {
+            Glibc.send(self.raw, bytes.baseAddress, bytes.count, Self.sendFlags)
+        }
         return count >= 0 ? .bytes(count) : Self.failure("send")
+    }
+
+    /// The same of several pieces, as if they were one.
+    func send(_ pieces: UnsafeMutableBufferPointer<iovec>) -> Transfer {
+        if pieces.count == 1 { return self.send(UnsafeRawBufferPointer(pieces[0])) }
+        var message = msghdr()
+        message.msg_iov = pieces.baseAddress
+        message.msg_iovlen = pieces.count
+        let count = retryingInterrupts { sendmsg(self.raw, &message, Self.sendFlags) }
+        return count >= 0 ? .bytes(count) : Self.failure("sendmsg")
     }
 
     /// Bytes written to a socket that the other side has not read, with what the kernel adds to keep them. It gives
@@ -116,6 +136,10 @@ extension FileDescriptor {
         guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError("pipe2") }
         return Pipe(readEnd: FileDescriptor(owning: ends[0]), writeEnd: FileDescriptor(owning: ends[1]))
     }
+}
+
+extension UnsafeRawBufferPointer {
+    fileprivate init(_ piece: iovec) { self.init(start: piece.iov_base, count: piece.iov_len) }
 }
 
 struct Pipe: ~Copyable {

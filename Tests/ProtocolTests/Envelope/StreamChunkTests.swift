@@ -59,8 +59,9 @@ import Testing
         let (name, data) = (Array("a\\\"b".utf8), Array("[1,\r2]".utf8))
         name.withUnsafeBytes { name in
             data.withUnsafeBytes { data in
-                MessageWriter.appendChunk(
-                    requestID: name, sequence: 12, .partialAnswer, data: data, isFinal: true, to: &output)
+                output.append(
+                    ChunkMessage(
+                        requestID: name, sequence: 12, .partialAnswer, data: data, isFinal: true))
             }
         }
         #expect(

@@ -133,9 +133,11 @@ extension ProtocolInvariants {
             UnsafeRawBufferPointer(rebasing: bytes[range ?? 0..<0])
         }
         var line: [UInt8] = []
-        MessageWriter.appendCall(
-            7, method: slice(request.method), params: slice(request.params), requestID: slice(requestID),
-            traceparent: slice(traceparent), deadlineMilliseconds: 5, to: &line)
+        line.append(
+            CallMessage(
+                number: 7, method: slice(request.method), params: slice(request.params),
+                requestID: slice(requestID), traceparent: slice(traceparent), deadlineMilliseconds: 5))
+        line.append(0x0A)
         let params = Array(slice(request.params)).map { $0 == 0x0A || $0 == 0x0D ? 0x20 : $0 }
         return self.ofLine(line, method: Array(slice(request.method)), params: params)
     }

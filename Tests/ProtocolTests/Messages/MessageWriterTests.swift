@@ -71,10 +71,11 @@ import Testing
             Array(params.utf8).withUnsafeBytes { params in
                 Array(requestID.utf8).withUnsafeBytes { requestID in
                     Array(traceparent.utf8).withUnsafeBytes { traceparent in
-                        MessageWriter.appendCall(
-                            call, method: method, params: params, requestID: requestID,
-                            traceparent: traceparent,
-                            deadlineMilliseconds: deadline, to: &output)
+                        output.append(
+                            CallMessage(
+                                number: call, method: method, params: params, requestID: requestID,
+                                traceparent: traceparent, deadlineMilliseconds: deadline))
+                        output.append(0x0A)
                     }
                 }
             }

@@ -59,9 +59,9 @@ struct SimulatedEffects: SupervisorEffects {
         return self.effects
     }
 
-    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to connection: ConnectionToken, _ message: some OutgoingMessage) {
         var bytes: [UInt8] = []
-        body(&bytes)
+        bytes.append(message)
         self.stalledClients[connection]?.add(bytes.count)
         self.written += bytes.count * (self.stalledClients[connection]?.factor ?? 1)
         self.effects.append(.toClient(connection, bytes))
@@ -92,9 +92,10 @@ struct SimulatedEffects: SupervisorEffects {
 
     mutating func spawn(_ request: SpawnRequest) { self.effects.append(.spawn(request)) }
 
-    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to worker: WorkerToken, _ message: some OutgoingMessage) {
         var bytes: [UInt8] = []
-        body(&bytes)
+        bytes.append(message)
+        bytes.append(0x0A)
         self.effects.append(.toWorker(worker, bytes, backlog: self.inputBacklog(of: worker)))
         self.deafWorkers[worker]?.add(bytes.count)
     }

@@ -1,3 +1,5 @@
+import Protocol
+
 @testable import Supervisor
 
 /// Effects that are only written down, for a test to look at.
@@ -48,9 +50,9 @@ struct RecordedEffects: SupervisorEffects {
         var signal: WorkerSignal
     }
 
-    mutating func send(to connection: ConnectionToken, _ body: (inout [UInt8]) -> Void) {
+    mutating func send(to connection: ConnectionToken, _ message: some OutgoingMessage) {
         var bytes: [UInt8] = []
-        body(&bytes)
+        bytes.append(message)
         self.toClients[connection, default: []].append(bytes)
         self.written[connection, default: 0] += bytes.count
     }
@@ -79,8 +81,9 @@ struct RecordedEffects: SupervisorEffects {
     mutating func closeWhenFlushed(_ connection: ConnectionToken) { self.closing.insert(connection) }
     mutating func abort(_ connection: ConnectionToken) { self.aborted.insert(connection) }
     mutating func spawn(_ request: SpawnRequest) { self.spawns.append(request) }
-    mutating func send(to worker: WorkerToken, _ body: (inout [UInt8]) -> Void) {
-        body(&self.toWorkers[worker, default: []])
+    mutating func send(to worker: WorkerToken, _ message: some OutgoingMessage) {
+        self.toWorkers[worker, default: []].append(message)
+        self.toWorkers[worker, default: []].append(0x0A)
     }
     func inputBacklog(of worker: WorkerToken) -> Int { self.inputBacklogs[worker] ?? 0 }
     mutating func closeInput(of worker: WorkerToken) { self.closedInputs.append(worker) }

@@ -126,15 +126,17 @@ struct Request: ~Copyable {
         self.ends.method = self.ends.id + method.count
         self.ends.params = self.ends.method + params.count
         self.ends.requestID = self.ends.params + requestID.count
-        let memory = self.bytes.set(count: self.ends.requestID + traceparent.count)
-        memory.copy(id)
-        (memory + self.ends.id).copy(method)
-        (memory + self.ends.method).copy(params)
-        switch requestID {
-        case .text(let text): (memory + self.ends.params).copy(text)
-        case .made(let uuid): uuid.write(to: memory + self.ends.params)
+        let ends = self.ends
+        self.bytes.set(count: ends.requestID + traceparent.count) { memory in
+            memory.copy(id)
+            (memory + ends.id).copy(method)
+            (memory + ends.method).copy(params)
+            switch requestID {
+            case .text(let text): (memory + ends.params).copy(text)
+            case .made(let uuid): uuid.write(to: memory + ends.params)
+            }
+            (memory + ends.requestID).copy(traceparent)
         }
-        (memory + self.ends.requestID).copy(traceparent)
     }
 
     /// Puts other params in the place of those it has.
@@ -174,6 +176,8 @@ struct Request: ~Copyable {
     struct Parts {
         var method: UnsafeRawBufferPointer
         var params: UnsafeRawBufferPointer
+        /// The array that they all lie in, if it is not one of those that are kept for the next tenant.
+        var owner: [UInt8]?
         var requestID: UnsafeRawBufferPointer
         var traceparent: UnsafeRawBufferPointer
         var fallback: TechniqueFallback?
@@ -183,8 +187,8 @@ struct Request: ~Copyable {
         body(
             Parts(
                 method: self.bytes[self.methodName], params: self.bytes[self.params],
-                requestID: self.bytes[self.requestID], traceparent: self.bytes[self.traceparent],
-                fallback: self.fallback))
+                owner: self.bytes.large, requestID: self.bytes[self.requestID],
+                traceparent: self.bytes[self.traceparent], fallback: self.fallback))
     }
 
     func text(_ range: Range<Int>) -> String { String(decoding: self.bytes[range], as: UTF8.self) }
