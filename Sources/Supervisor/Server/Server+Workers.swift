@@ -51,6 +51,7 @@ extension Server {
     /// Of a large message the memory is passed on with it, if the core sends it on.
     private mutating func takeAssembled(from worker: WorkerPipes) {
         let message = worker.decoder.assembled
+        if message.count >= MessageBuffer.largeBytes { self.noteLargeMessage() }
         self.effects.delivered = message
         message.withUnsafeBytes { self.core.workerWrote($0, worker.token, &self.effects) }
         self.effects.delivered = []

@@ -23,6 +23,8 @@ struct Server: ~Copyable {
     private var orphans = OrphanReaper()
     private let cookie: String
     private let messageLimits: MessageLimits
+    /// When the memory of large messages is given back; nil: there were none.
+    private var givesMemoryBackAt: Instant?
     let buffer = UnsafeMutableRawBufferPointer.allocate(
         byteCount: Server.readBufferBytes, alignment: 16)
 
@@ -46,6 +48,7 @@ struct Server: ~Copyable {
 
     /// Serves until it is told to stop and everything is answered and gone.
     mutating func run() {
+        Heap.keepFreedMemory()
         self.core.start(&self.effects)
         self.endTick()
         while !self.effects.isFinished {
@@ -59,6 +62,7 @@ struct Server: ~Copyable {
             }
             self.handleDeferred()
             self.endTick()
+            self.giveMemoryBack()
             self.orphans.reap { self.effects.isOwnChild($0) }
         }
         self.finish()
@@ -74,7 +78,18 @@ struct Server: ~Copyable {
         for listener in self.listeners {
             if let time = listener.acceptsAgainAt { next = min(next ?? .distantFuture, time) }
         }
+        if let time = self.givesMemoryBackAt { next = min(next ?? .distantFuture, time) }
         return next.map { $0.duration(since: Clock.now) }
+    }
+
+    mutating func noteLargeMessage() {
+        self.givesMemoryBackAt = self.core.now.advanced(by: Heap.patience)
+    }
+
+    private mutating func giveMemoryBack() {
+        guard let time = self.givesMemoryBackAt, time <= self.core.now else { return }
+        self.givesMemoryBackAt = nil
+        Heap.giveBack()
     }
 
     private mutating func endTick() {
@@ -267,6 +282,7 @@ extension Server {
         }
         let held = connection.decoder.heldBytes
         guard held >= Self.readBufferBytes else { return }
+        self.noteLargeMessage()
         let isAllowed = connection.decoder.withAssembled { prefix in
             self.core.mayHold(held, prefix: prefix, for: connection.token, &self.effects)
         }
