@@ -232,7 +232,7 @@ def starts(run, binary, count):
 
 
 def cost(run, server, connections, **options):
-    """Processor time of the supervisor for a call, in microseconds, beside the client's figures."""
+    """Processor time of the supervisor (or of the floor) for a call, in microseconds, beside the client's figures."""
     before = processor_seconds(server.process.pid)
     figures = run.load(server, connections=connections, warmup=0, **options)
     if figures is None:
@@ -244,9 +244,11 @@ def cost(run, server, connections, **options):
 def scale(run):
     """{what grows: {how many: {per_second, p50_us, cost_us: [a figure a round]}}}"""
     limits = {"connections": 4096, "in_flight_per_connection": 1000, "bytes_in_all": "1GiB"}
+    workers, floor = growing_workers(run)
     return {
         "connections": growing_connections(run, limits),
-        "workers": growing_workers(run),
+        "workers": workers,
+        "floor_workers": floor,
         "queued": growing_queue(run, limits),
     }
 
@@ -265,16 +267,19 @@ def growing_connections(run, limits):
 
 
 def growing_workers(run):
-    table = {}
+    """The supervisor's table, and the floor's: with 64 workers, each gets a message a write from both."""
+    tables = {"supervisor": {}, "floor": {}}
     with ExitStack() as stack:
-        started = {
-            workers: stack.enter_context(run.supervisor(f"{workers} workers", workers=workers))
-            for workers in (2, 8, 64)
-        }
-        for _ in range(run.rounds):
-            for workers, server in started.items():
-                keep(table, f"{workers}", cost(run, server, 64), FIGURES)
-    return table
+        started = []
+        for workers in (2, 8, 64):
+            floor = servers.floor(run.programs, run.directory, f"floor of {workers}", workers=workers)
+            ours = run.supervisor(f"{workers} workers", workers=workers)
+            started += [("floor", workers, stack.enter_context(floor))]
+            started += [("supervisor", workers, stack.enter_context(ours))]
+        for round_number in range(run.rounds):
+            for name, workers, server in turned(started, round_number):
+                keep(tables[name], f"{workers}", cost(run, server, 64), FIGURES)
+    return tables["supervisor"], tables["floor"]
 
 
 def growing_queue(run, limits):

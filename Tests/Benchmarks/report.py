@@ -263,18 +263,33 @@ def rest(results):
 
 
 def growth(results):
-    titles = {
-        "connections": "connections", "workers": "workers, 64 connections",
-        "queued": "calls waiting with a deadline, 8 connections"}
+    sentences = [
+        "Processor time of the supervisor for a call, with more and more beside it. A call costs less where one read",
+        "and one write carry several, so that more connections make it cheaper, and more workers, among which they",
+        "are shared out, dearer: for the floor as well, whose processor time stands beside the supervisor's."]
+    scale = results["scale"]
+    head = ["µs of CPU a call", "calls/s", "p50 µs"]
     parts = [
-        "## As numbers grow\n\nProcessor time of the supervisor for a call, with more and more beside it.\n"]
-    for key, title in titles.items():
-        rows = [
-            [name, number(middle(figures["cost_us"]), 2), number(middle(figures["per_second"]), 0),
-             number(middle(figures["p50_us"]), 0)]
-            for name, figures in results["scale"].get(key, {}).items()]
-        parts.append(table([title, "µs of CPU a call", "calls/s", "p50 µs"], rows))
+        "## As numbers grow\n\n![Processor time of a call as numbers grow](scale.svg)\n\n" + " ".join(sentences) + "\n",
+        table(["connections", *head], [grown(entry) for entry in scale["connections"].items()]),
+        table(["workers, 64 connections", *head, "the floor's µs", "ratio"], [
+            grown((name, figures)) + beside(figures, scale.get("floor_workers", {}).get(name, {}))
+            for name, figures in scale["workers"].items()]),
+        table(["calls waiting with a deadline, 8 connections", *head], [
+            grown(entry) for entry in scale["queued"].items()]),
+    ]
     return "\n".join(parts)
+
+
+def grown(entry):
+    name, figures = entry
+    digits = (("cost_us", 2), ("per_second", 0), ("p50_us", 0))
+    return [name, *(number(middle(figures.get(key)), places) for key, places in digits)]
+
+
+def beside(figures, floor):
+    found = ratio(figures.get("cost_us", []), floor.get("cost_us", []))
+    return [number(middle(floor.get("cost_us")), 2), number(found and found.whole)]
 
 
 CLOSING = """## Measure it yourself

@@ -156,11 +156,11 @@ class Server:
 # MARK: What is measured
 
 
-def floor(programs, directory, name="floor", worker=()):
+def floor(programs, directory, name="floor", worker=(), workers=WORKERS):
     """The raw one sends back the call as it is; with workers it carries the same answers as the others."""
     path = f"{directory}/{name.replace(' ', '-')}.sock"
     return Server(
-        name, [programs["forward"], path, WORKERS, *worker], path, directory, raw=0 if worker else 1)
+        name, [programs["forward"], path, workers, *worker], path, directory, raw=0 if worker else 1)
 
 
 def bridge(programs, directory):
