@@ -103,6 +103,7 @@ import Testing
                 call, checkpoint: { () throws(RPCError) in }, to: &stream, result: &result)
         }
         #expect(result.isEmpty)
+        output.flush()
         #expect(try FileSystem.contents(of: path).split(separator: 0x0A).count == 2)
         extendLifetime(file)
     }

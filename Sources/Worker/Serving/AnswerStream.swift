@@ -1,6 +1,7 @@
 import Protocol
 
-/// The chunks of one `rag.stream` (protocol §5): written as they are made, each unless the caller has given up.
+/// The chunks of one `rag.stream` (protocol §5): each goes out as soon as it is made, with those made together with it,
+/// unless the caller has given up.
 struct AnswerStream {
     private let id: [UInt8]
     private let output: OutputBuffer
@@ -30,7 +31,10 @@ struct AnswerStream {
         MessageWriter.append("\",\"data\":", to: &line)
         line.append(contentsOf: data)
         MessageWriter.append(isFinal ? ",\"is_final\":true}}" : ",\"is_final\":false}}", to: &line)
-        self.output.write(line: line)
+        self.output.append(line: line)
         self.sequence += 1
     }
+
+    /// What was sent goes out now: what comes next takes its time.
+    func flush() { self.output.flush() }
 }

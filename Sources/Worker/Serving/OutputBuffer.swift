@@ -2,8 +2,9 @@ import Glibc
 
 /// The worker's output: whole messages from any thread, in one stream.
 ///
-/// The first to append while nobody writes becomes the writer, and writes for everyone who appends in the
-/// meantime: many short answers go out with one system call, and no thread waits for another's write.
+/// The first to flush while nobody writes becomes the writer, and writes for everyone who appends in the
+/// meantime: many short answers go out with one system call, and no thread waits for another's write. Whoever
+/// appends flushes before it waits for anything, so that no answer waits for what comes next.
 final class OutputBuffer: Sendable {
     private struct State {
         var pending: [UInt8] = []
@@ -12,6 +13,10 @@ final class OutputBuffer: Sendable {
 
     /// Unwritten bytes beyond which the reader of requests should wait.
     static let highWatermark = 8 << 20
+    /// What an append leaves to the next flush at most: as much as a pipe takes at once.
+    private static let flushBytes = 64 << 10
+    /// Memory that is kept for the next write; what a larger message needed is given back.
+    private static let keptBytes = 256 << 10
 
     private let state = Locked(State())
     private let descriptor: Int32
@@ -25,16 +30,28 @@ final class OutputBuffer: Sendable {
 
     var isOverfull: Bool { self.state.withLock { $0.pending.count > Self.highWatermark } }
 
-    /// Appends a message and its line end.
+    /// Appends a message and its line end, and writes.
     func write(line: [UInt8]) {
-        let becomesWriter = self.state.withLock { state in
+        self.append(line: line)
+        self.flush()
+    }
+
+    /// Appends a message and its line end; they go out with the next flush, or at once when much has gathered.
+    func append(line: [UInt8]) {
+        let gathered = self.state.withLock { state in
             state.pending.append(contentsOf: line)
             state.pending.append(0x0A)
-            defer { state.isWriting = true }
-            return !state.isWriting
+            return state.pending.count
         }
-        guard becomesWriter else { return }
-        while let bytes = self.takePending() {
+        if gathered >= Self.flushBytes { self.flush() }
+    }
+
+    /// Writes what has gathered, unless another thread does.
+    func flush() {
+        var bytes: [UInt8] = []
+        var isWriter = false
+        while self.takePending(&bytes, isWriter: isWriter) {
+            isWriter = true
             guard self.writeAll(bytes) else {
                 self.onBrokenPipe()
                 return
@@ -42,16 +59,18 @@ final class OutputBuffer: Sendable {
         }
     }
 
-    /// What is to be written; nil, and nobody is the writer any more, when there is nothing.
-    private func takePending() -> [UInt8]? {
+    /// Exchanges what was written for what is to be written.
+    ///
+    /// - Returns: false when another is the writer, or when there is nothing, and nobody is the writer any more.
+    private func takePending(_ bytes: inout [UInt8], isWriter: Bool) -> Bool {
         self.state.withLock { state in
-            guard !state.pending.isEmpty else {
-                state.isWriting = false
-                return nil
-            }
-            var taken: [UInt8] = []
-            swap(&taken, &state.pending)
-            return taken
+            guard isWriter || !state.isWriting else { return false }
+            state.isWriting = !state.pending.isEmpty
+            bytes.removeAll(keepingCapacity: true)
+            // With nothing to write this gives the memory back.
+            guard state.isWriting || (isWriter && bytes.capacity <= Self.keptBytes) else { return false }
+            swap(&bytes, &state.pending)
+            return state.isWriting
         }
     }
 

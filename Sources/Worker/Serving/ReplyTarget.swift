@@ -5,15 +5,16 @@ enum ReplyTarget: Sendable {
     /// A place in the answer of a batch.
     case batch(BatchReply)
 
+    /// Appends the answer to the output; whoever answers flushes that when it has nothing more to answer.
     func send(_ message: [UInt8]) {
         switch self {
-        case .line(let output): output.write(line: message)
+        case .line(let output): output.append(line: message)
         case .batch(let batch): batch.add(message)
         }
     }
 }
 
-/// Collects the answers of a batch and sends them as one array when the last has come.
+/// Collects the answers of a batch and appends them as one array when the last has come.
 final class BatchReply: Sendable {
     private struct State {
         var bytes: [UInt8] = [UInt8(ascii: "[")]
@@ -39,6 +40,6 @@ final class BatchReply: Sendable {
             state.bytes.append(UInt8(ascii: "]"))
             return state.bytes
         }
-        if let whole { self.output.write(line: whole) }
+        if let whole { self.output.append(line: whole) }
     }
 }

@@ -36,15 +36,19 @@ final class StdioServer: Sendable {
     /// Reads to the end of the input and returns when everything is answered.
     func run(input: Int32) {
         let reader = LineReader(limits: self.limits) {
+            // One write answers all that one read brought and that was answered on this thread.
+            self.output.flush()
             while self.output.isOverfull { usleep(1_000) }
         }
         reader.run(input: input) { self.take($0) }
+        self.output.flush()
         for call in self.calls.drain(milliseconds: Self.drainMilliseconds) {
             let error = RPCError(
                 .workerUnavailable, reason: "shutting_down", "The worker stopped before it could answer",
                 retryable: true, workerID: self.service.workerID)
             self.answer(call, with: error)
         }
+        self.output.flush()
     }
 
     private func take(_ line: LineReader.Line) {
@@ -159,7 +163,9 @@ extension StdioServer {
             case .start(let key): return self.perform(key)
             case .waits: return
             // What is not read yet waits in the pipe: a filter loses nothing, however much it is given.
-            case .full: self.calls.waitForRoom()
+            case .full:
+                self.output.flush()
+                self.calls.waitForRoom()
             }
         }
     }
@@ -170,6 +176,7 @@ extension StdioServer {
             var next: CallTable.Key? = first
             while let key = next {
                 self.execute(key)
+                self.output.flush()
                 next = self.calls.finish()
             }
         }

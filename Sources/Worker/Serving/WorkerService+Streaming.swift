@@ -16,6 +16,7 @@ extension WorkerService {
                 chunk.write(scoreType: parameters.technique.scoreType, to: &document)
                 try stream.send(.document, document)
             }
+            stream.flush()
         }
         for part in result.answer?.parts ?? [] {
             try stream.send(.partialAnswer, JSONValue.string(part).bytes)
