@@ -9,12 +9,19 @@ struct ProcessMemory: Equatable {
     /// In kB.
     var total: Int
 
+    /// The files are a line and fifty; what is asked for stands in the first.
+    private static let firstLineBytes = 256
+    private static let statm = Result { () throws(SystemError) in try KernelFile(path: "/proc/self/statm") }
+    /// Read once: it stays as it is, and the kernel gathers fifty figures for it at each read.
+    private static let meminfo = Result { () throws(SystemError) in
+        try KernelFile(path: "/proc/meminfo").contents(limit: Self.firstLineBytes)
+    }
+
     /// `{rss_mb, vms_mb, percent}`, or `{error}` where it cannot be known.
     static func report() -> JSONValue {
-        do {
-            let statm = try FileSystem.contents(of: "/proc/self/statm")
-            let meminfo = try FileSystem.contents(of: "/proc/meminfo")
-            guard let memory = ProcessMemory(statm: statm, meminfo: meminfo) else {
+        do throws(SystemError) {
+            let statm = try self.statm.get().contents(limit: self.firstLineBytes)
+            guard let memory = ProcessMemory(statm: statm, meminfo: try self.meminfo.get()) else {
                 return ["error": "/proc/self/statm or /proc/meminfo is not as expected"]
             }
             return memory.json
@@ -37,9 +44,18 @@ struct ProcessMemory: Equatable {
         self.total = total
     }
 
+    /// The numbers in a text; those of the kernel fit.
     private static func numbers(_ text: some Sequence<UInt8>) -> [Int] {
-        Array(text).split { $0 &- UInt8(ascii: "0") >= 10 }
-            .compactMap { Int(String(decoding: $0, as: UTF8.self)) }
+        var numbers: [Int] = []
+        var isInside = false
+        for byte in text {
+            let digit = byte &- UInt8(ascii: "0")
+            defer { isInside = digit < 10 }
+            guard digit < 10 else { continue }
+            if !isInside { numbers.append(0) }
+            numbers[numbers.count - 1] = numbers[numbers.count - 1] &* 10 &+ Int(digit)
+        }
+        return numbers
     }
 
     private var json: JSONValue {
