@@ -7,7 +7,8 @@ struct IncomingCall: Sendable {
     var method: String
     /// JSON text; empty when there are none.
     var params: [UInt8]
-    var requestID: String
+    /// As the caller named it; nil: it gets a name when one is shown.
+    var requestID: String?
     /// That another technique was asked for at first, and failed.
     var fallback: TechniqueFallback?
     /// Whether the answer gets `metadata`, because the request had them.
@@ -17,15 +18,10 @@ struct IncomingCall: Sendable {
     var deadline: MonotonicClock?
     var reply: ReplyTarget
 
-    /// Reads `metadata`: the request's id, or one made for it, and the time that is left.
+    /// Reads `metadata`: the request's id and the time that is left.
     mutating func read(
         metadata range: Range<Int>?, of bytes: UnsafeRawBufferPointer, limits: MessageLimits
     ) throws(RPCError) {
-        var generator = SystemRandomNumberGenerator()
-        self.requestID =
-            UUIDv7(
-                millisecondsSince1970: WallClock.milliseconds, random: (generator.next(), generator.next())
-            ).text
         guard let range else { return }
         let metadata = try RequestMetadata(scanning: bytes, range, limits: limits)
         if let text = metadata.requestID { self.requestID = JSONScanner.unescaped(bytes, text) }
@@ -40,6 +36,14 @@ struct IncomingCall: Sendable {
         self.fallback = ParamsReader.value("fallback", in: value).flatMap { try? JSONValue(parsing: $0) }
             .flatMap(TechniqueFallback.init)
         self.deadline = left.map { self.received.adding(milliseconds: $0) }
+    }
+
+    /// The request's id, or one made for it.
+    var shownRequestID: String {
+        if let own = self.requestID { return own }
+        var generator = SystemRandomNumberGenerator()
+        let random = (generator.next(), generator.next())
+        return UUIDv7(millisecondsSince1970: WallClock.milliseconds, random: random).text
     }
 
     /// The params as a tree; nil when there are none.

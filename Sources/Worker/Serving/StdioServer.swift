@@ -120,7 +120,7 @@ extension StdioServer {
             return
         }
         var call = IncomingCall(
-            id: id, method: method, params: params, requestID: "", wantsMetadata: envelope.metadata != nil,
+            id: id, method: method, params: params, requestID: nil, wantsMetadata: envelope.metadata != nil,
             received: received, deadline: nil, reply: reply)
         do throws(RPCError) {
             try call.read(metadata: envelope.metadata, of: bytes, limits: self.limits)
@@ -226,6 +226,8 @@ extension StdioServer {
 
     private func answer(_ call: IncomingCall, with error: RPCError) {
         let elapsed = self.record(call, isError: true)
+        var call = call
+        call.requestID = call.shownRequestID  // the same in error and metadata
         var message: [UInt8] = []
         call.id.withUnsafeBytes { MessageWriter.appendErrorHead(id: $0, to: &message) }
         error.value(requestID: call.requestID).write(to: &message)
@@ -246,7 +248,7 @@ extension StdioServer {
     private func finish(_ message: inout [UInt8], of call: IncomingCall, milliseconds: Double) {
         if call.wantsMetadata {
             let metadata: JSONValue = [
-                "request_id": .string(call.requestID), "worker_id": .string(self.service.workerID),
+                "request_id": .string(call.shownRequestID), "worker_id": .string(self.service.workerID),
                 "processing_time_ms": .milliseconds(milliseconds),
             ]
             MessageWriter.append(",\"metadata\":", to: &message)
