@@ -97,7 +97,7 @@ def table(head, rows):
 
 
 def page(results):
-    parts = (introduction, targets, calls, latencies, peers, streams, large, rest, growth)
+    parts = (introduction, targets, calls, latencies, peers, streams, large, rest, own_worker, growth)
     return "\n".join(text for text in (*(part(results) for part in parts), CLOSING) if text)
 
 
@@ -260,6 +260,44 @@ def rest(results):
         "## At rest, and at the start\n\nResident memory, wake-ups and processor time of a supervisor with two workers "
         "that nobody calls; and the time from its start to the first answer of a worker, with the least and the "
         "greatest.\n\n" + table(head, rows))
+
+
+# Of the worker: processor time of a health.check in microseconds, and milliseconds from its start to the answer.
+HEALTH_CHECK, START = 10, 30
+
+
+def own_worker(results):
+    found = results.get("worker")
+    if not found:
+        return ""
+    sentences = [
+        "Our own worker by itself, without a supervisor. *In a row*: a file of calls is its input, nobody waits for an",
+        "answer; processor time is that of all its threads, without the start."]
+    if found["collection"]:
+        sentences += [
+            f"Its index is of the collection {found['collection']['name']} ({found['collection']['made']}), and",
+            f"`rag.execute` answers the {found['collection']['queries']} questions of that. *One by one*: the next call",
+            "is made when one is answered; retrieval ranks chunks, the answer is chosen from their sentences, and the",
+            "rest is JSON, two pipes and the threads."]
+    parts = ["## The worker\n\n" + " ".join(sentences) + "\n"]
+    parts.append(table(["in a row", "µs of CPU a call", "calls/s", "target"], [
+        [name, number(middle(figures["cost_us"]), 1), rate(figures),
+         aim(middle(figures["cost_us"]), HEALTH_CHECK) if name == "health.check" else ""]
+        for name, figures in found["calls"].items()]))
+    if found["alone"]:
+        parts.append(table(["one by one", "p50 µs", "retrieval", "answer", "the rest"], [
+            [name, *(number(value, 0) for value in (
+                entry["us"], entry["retrieval_us"], entry["answer_us"],
+                entry["us"] - entry["retrieval_us"] - entry["answer_us"]))]
+            for name, entry in found["alone"].items()]))
+    parts.append(table(["from its start to the answer of a health.check", "ms", "least", "greatest", "target"], [
+        [name, number(middle(times), 1), number(min(times), 1), number(max(times), 1), aim(middle(times), START)]
+        for name, times in found["starts"].items()]))
+    return "\n".join(parts)
+
+
+def aim(value, target):
+    return f"≤ {target}: {'reached' if value <= target else 'missed'}"
 
 
 def growth(results):
