@@ -61,6 +61,50 @@ import Testing
     }
 }
 
+@Suite struct QueryTermsTests {
+    /// What may stand before a suffix: all words of up to three of these letters.
+    private static let stems: [String] = {
+        let letters = Array("aeiybstz")
+        let two = letters.flatMap { first in letters.map { "\(first)\($0)" } }
+        return letters.map { "\($0)" } + two + two.flatMap { word in letters.map { "\(word)\($0)" } }
+    }()
+
+    private static let suffixes = [
+        "", "s", "es", "ies", "sses", "ed", "eed", "ing", "y", "e", "ll", "ational", "izer", "eli", "ative",
+        "ical",
+        "ement", "ion", "ive",
+    ]
+
+    /// Words are passed over by their beginning, before they are stemmed.
+    @Test func findsEveryWordByTheTermThatIsItsStem() {
+        var analyzer = TextAnalyzer()
+        var missed: [String] = []
+        var count = 0
+        for word in Self.stems.flatMap({ stem in Self.suffixes.map { stem + $0 } }) {
+            guard let term = analyzer.term(of: word) else { continue }
+            count += 1
+            var terms = QueryTerms([term: 1])
+            if terms.find(in: Array("x-ray \(word)".utf8)).terms != 1 { missed.append("\(word): \(term)") }
+        }
+        #expect(count > 10_000)
+        #expect(missed.isEmpty, "\(missed.count): \(missed.prefix(20))")
+    }
+
+    @Test func findsWordsOfOneLetterAndOfOtherScripts() {
+        for word in ["q", "42", "é", "我", "ßa"] {
+            guard let term = Tokenizer.tokens(of: word).first?.text else { continue }
+            var terms = QueryTerms([term: 1])
+            #expect(terms.find(in: Array("a \(word) z".utf8)).terms == 1, "\(word)")
+        }
+    }
+
+    @Test func findsNoOther() {
+        var terms = QueryTerms(["fox": 1, "red": 2])
+        let found = terms.find(in: Array("The foxglove reads fo re f r.".utf8))
+        #expect(found.terms == 0 && found.words == 7)
+    }
+}
+
 @Suite struct SentenceSegmenterTests {
     static func split(_ text: String) -> [String] {
         let bytes = Array(text.utf8)

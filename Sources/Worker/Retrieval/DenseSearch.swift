@@ -28,9 +28,10 @@ struct DenseSearch {
     ) throws(IndexError) -> [Hit] {
         var hits = TopHits(limit: limit)
         let dimensions = vector.count
+        let vectors = self.index.vectors
         for chunk in 0..<self.index.chunks.count {
             guard try selection.contains(chunk: chunk, of: self.index) else { continue }
-            let row = try self.index.vectors.slice(chunk * dimensions, count: dimensions)
+            let row = try vectors.slice(chunk * dimensions, count: dimensions)
             let score = vector.withUnsafeBytes { bytes -> Float in
                 guard let left = bytes.baseAddress, let right = row.baseAddress else { return 0 }
                 return DenseVector.dot(left, right, count: dimensions)

@@ -44,14 +44,16 @@ struct TopHits {
     private mutating func siftDown(_ start: Int) {
         var parent = start
         while true {
-            var worst = parent
-            for child in [2 * parent + 1, 2 * parent + 2]
-            where child < self.heap.count && self.heap[worst].isBefore(self.heap[child]) {
-                worst = child
-            }
+            let left = 2 * parent + 1
+            let worst = self.worst(of: self.worst(of: parent, left), left + 1)
             guard worst != parent else { return }
             self.heap.swapAt(parent, worst)
             parent = worst
         }
+    }
+
+    /// The place of the worse of two hits; there may be none at the second.
+    private func worst(of place: Int, _ other: Int) -> Int {
+        other < self.heap.count && self.heap[place].isBefore(self.heap[other]) ? other : place
     }
 }

@@ -66,8 +66,8 @@ struct Tokenizer {
     /// The word that `advance` went to.
     var text: String { String(decoding: self.word, as: UTF8.self) }
 
-    /// The first byte of its text.
-    var firstByte: UInt8 { self.word.first ?? 0 }
+    /// The first two bytes of its text; 0 where it has none.
+    var firstBytes: (UInt8, UInt8) { (self.word.first ?? 0, self.word.count > 1 ? self.word[1] : 0) }
 
     /// Where it stands in the source, in bytes.
     var range: Range<Int> { self.wordStart..<self.position }
