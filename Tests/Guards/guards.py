@@ -3,7 +3,7 @@
     python3 Tests/Guards/guards.py [--supervisor PROGRAM] [--all] [NAME…]
 
 Starts the release build of the supervisor with two echo workers, makes calls, and compares what each costs with
-thresholds.conf. Exits 1 when one costs more, and says where. NAME: only the figures whose name begins so. Where strace
+thresholds.conf; and the worker beside it by itself. Exits 1 when one costs more, and says where. NAME: only the figures whose name begins so. Where strace
 or valgrind is not installed their figures are passed over; with --all that fails.
 """
 import argparse
@@ -11,11 +11,12 @@ import signal
 import sys
 from pathlib import Path
 
-from probes import Allocations, Instructions, Load, Probe, SystemCalls, Unavailable
+from probes import Allocations, Instructions, Load, Probe, SystemCalls, Unavailable, WorkerInstructions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-PROBES = {"allocations": Allocations, "system_calls": SystemCalls, "instructions": Instructions}
+PROBES = {
+    "allocations": Allocations, "system_calls": SystemCalls, "instructions": Instructions, "worker": WorkerInstructions}
 
 PARAMS = ',"params":{"technique":"echo","query":"' + "q" * 32 + '"}'
 # The method and what follows it. Whether a method is answered by the cache is the worker's choice (echo_worker.py).
@@ -23,7 +24,7 @@ CALLS = {"forwarded": ("rag.execute", PARAMS), "hit": ("cached", PARAMS), "ping"
 LOADS = {"alone": Load(connections=1, depth=1, calls=1_000), "crowded": Load(connections=8, depth=32, calls=4_000)}
 
 
-class Guard:
+class Threshold:
     """One line of thresholds.conf: `KIND.CALL.LOAD THRESHOLD  # what it is`."""
 
     def __init__(self, line: str) -> None:
@@ -31,7 +32,21 @@ class Guard:
         self.comment = comment.strip()
         self.name, threshold = rule.split()
         self.threshold = float(threshold)
-        self.kind, call, load = self.name.split(".")
+        self.kind, self.call, self.load_name = self.name.split(".")
+
+    def judge(self, figure: float) -> bool:
+        holds = figure <= self.threshold
+        word = "ok    " if holds else "FAILED"
+        print(f"{word} {self.name:31} {figure:9.2f}, at most {self.threshold:9.2f} {self.comment}", flush=True)
+        return holds
+
+
+class Guard(Threshold):
+    """Of a call to the supervisor."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(line)
+        call, load = self.call, self.load_name
         self.method, self.members = CALLS[call]
         self.line = f'{{"jsonrpc":"2.0","id":%d,"method":"{self.method}"{self.members}}}\n'.encode()
         self.is_hit, self.load = call == "hit", LOADS[load]
@@ -43,12 +58,22 @@ class Guard:
         if self.is_hit:
             answer = client.call(self.method, self.members + ',"metadata":{}')
             assert answer["metadata"]["cache"] == "hit", answer
-        holds = figure <= self.threshold
-        word = "ok    " if holds else "FAILED"
-        print(f"{word} {self.name:31} {figure:9.2f}, at most {self.threshold:9.2f} {self.comment}", flush=True)
+        holds = self.judge(figure)
         if not holds:
             print(probe.explanation(client, self.line, self.load))
         client.close()
+        return holds
+
+
+class WorkerGuard(Threshold):
+    """Of a call to our own worker, by itself; the call's name is its method's, with `_` for the point."""
+
+    def holds(self, probe: WorkerInstructions) -> bool:
+        line = f'{{"jsonrpc":"2.0","id":1,"method":"{self.call.replace("_", ".")}"}}\n'.encode()
+        figure = probe.cost(line)
+        holds = self.judge(figure)
+        if not holds:
+            print(probe.explanation())
         return holds
 
 
@@ -61,7 +86,9 @@ def main() -> int:
     # A time limit's SIGTERM leaves nothing running.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     lines = (HERE / "thresholds.conf").read_text().splitlines()
-    guards = [Guard(line) for line in lines if line and not line.startswith("#")]
+    guards = [
+        WorkerGuard(line) if line.startswith("worker.") else Guard(line)
+        for line in lines if line and not line.startswith("#")]
     if options.names:
         guards = [guard for guard in guards if guard.name.startswith(tuple(options.names))]
     build = ROOT / ".build/guards"

@@ -1,5 +1,6 @@
 """What counts the costs of calls: each starts a supervisor under what it needs, and is left when that has ended."""
 import mmap
+import os
 import re
 import shutil
 import struct
@@ -13,7 +14,7 @@ from typing import NamedTuple
 import callgrind_profile
 import stacks
 from client import Client
-from measured import MeasuredSupervisor
+from measured import FIXED, MeasuredSupervisor
 
 HERE = Path(__file__).resolve().parent
 
@@ -186,3 +187,39 @@ class Instructions(Probe):
     def explanation(self, _: Client, __: bytes, load: Load) -> str:
         """Where they are spent."""
         return callgrind_profile.report(self.profile, load.calls, 12)
+
+
+class WorkerInstructions:
+    """Counted by callgrind in our own worker, which stands beside the supervisor: what more calls in one file cost than
+    fewer, so that its start, and what the first call makes, do not count."""
+
+    FEW, MORE = 100, 600
+
+    def __init__(self, program: Path, build: Path) -> None:
+        if not shutil.which("valgrind"):
+            raise Unavailable("valgrind")
+        self.worker, self.build = program.with_name("worker"), build
+
+    def __enter__(self) -> "WorkerInstructions":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def cost(self, line: bytes) -> float:
+        return (self.run(line, self.MORE) - self.run(line, self.FEW)) / (self.MORE - self.FEW)
+
+    def run(self, line: bytes, calls: int) -> int:
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={self.profile(calls)}", self.worker]
+        done = subprocess.run(
+            command, input=line * calls, capture_output=True, env=os.environ | FIXED, timeout=60, check=True)
+        if done.stdout.count(b',"result":') != calls:
+            raise ValueError(f"not every answer is a result: {done.stdout[:200]!r}")
+        return int(re.search(r"^totals: (\d+)", self.profile(calls).read_text(errors="replace"), re.MULTILINE)[1])
+
+    def profile(self, calls: int) -> Path:
+        return self.build / f"worker-profile.{calls}"
+
+    def explanation(self) -> str:
+        """Where they are spent, the start among them."""
+        return callgrind_profile.report(self.profile(self.MORE), self.MORE, 12)
