@@ -259,7 +259,8 @@ def rest(results):
     return (
         "## At rest, and at the start\n\nResident memory, wake-ups and processor time of a supervisor with two workers "
         "that nobody calls; and the time from its start to the first answer of a worker, with the least and the "
-        "greatest.\n\n" + table(head, rows))
+        "greatest. What wakes it is its own question of every ten seconds, `health.check` to each worker, and their "
+        "answers: two or three wake-ups each time, and no other.\n\n" + table(head, rows))
 
 
 # Of the worker: processor time of a health.check in microseconds, and milliseconds from its start to the answer.
