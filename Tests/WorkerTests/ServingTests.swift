@@ -210,6 +210,25 @@ struct ServedIndex {
     }
 }
 
+@Suite struct CapabilitiesTextTests {
+    @Test func isMadeAnewForAnotherIndex() throws {
+        let served = try ServedIndex()
+        let capabilities = WorkerCapabilities(maxConcurrency: 1)
+        let text = CapabilitiesText(capabilities)
+        var first: SearchIndex? = try served.out.open()
+        #expect(text.bytes(for: first) == capabilities.json(first).bytes)
+        #expect(text.bytes(for: first) == capabilities.json(first).bytes)
+        try served.directory.write("A cat.", to: "src/b.txt")
+        _ = try served.indexer.run()
+        let second = try served.out.open()
+        #expect(text.bytes(for: second) == capabilities.json(second).bytes)
+        #expect(text.bytes(for: first) == capabilities.json(first).bytes)
+        // Gone, it is not taken for none.
+        first = nil
+        #expect(text.bytes(for: nil) == capabilities.json(nil).bytes)
+    }
+}
+
 @Suite struct CallTableTests {
     static func call(_ id: String) -> IncomingCall {
         IncomingCall(

@@ -155,7 +155,7 @@ extension StdioServer {
                 throw .methodNotFound(
                     call.method, nearest: NearestName.find(call.method, in: WorkerCapabilities.methods))
             }
-            self.answer(call, withResult: result.bytes)
+            self.answer(call, withResult: result)
             return
         }
         while true {

@@ -52,3 +52,29 @@ struct WorkerCapabilities {
         return message.bytes
     }
 }
+
+/// The capabilities as JSON text, made anew when the index is another: a health check is answered every few seconds,
+/// and most of what it says stays as it was.
+final class CapabilitiesText: Sendable {
+    private struct Made {
+        var hasIndex: Bool
+        /// Weak: an index that was replaced goes when the last request has let go of it.
+        weak var index: SearchIndex?
+        var bytes: [UInt8]
+    }
+
+    private let capabilities: WorkerCapabilities
+    private let made = Locked<Made?>(nil)
+
+    init(_ capabilities: WorkerCapabilities) { self.capabilities = capabilities }
+
+    /// - Parameter index: the one in force; nil when there is none.
+    func bytes(for index: SearchIndex?) -> [UInt8] {
+        self.made.withLock { made in
+            if let made, made.hasIndex == (index != nil), made.index === index { return made.bytes }
+            let bytes = self.capabilities.json(index).bytes
+            made = Made(hasIndex: index != nil, index: index, bytes: bytes)
+            return bytes
+        }
+    }
+}

@@ -9,6 +9,7 @@ final class WorkerService: Sendable {
     let metrics: CallMetrics
     let embedding: WorkerEmbedding
     private let pipelines = PipelineRegistry()
+    private let capabilitiesText: CapabilitiesText
     private let started: MonotonicClock
 
     init(
@@ -17,21 +18,25 @@ final class WorkerService: Sendable {
     ) {
         self.workerID = workerID
         self.capabilities = capabilities
+        self.capabilitiesText = CapabilitiesText(capabilities)
         self.holder = holder
         self.embedding = embedding
         self.started = .now
         self.metrics = CallMetrics(methods: WorkerCapabilities.methods, now: self.started)
     }
 
-    /// Answers a method that only reads, at once; nil when the method is another.
+    /// Answers a method that only reads, at once, with JSON text; nil when the method is another.
     ///
     /// - Parameter active: calls that are not answered yet.
-    func immediateResult(of method: String, params: JSONValue?, active: Int) throws(RPCError) -> JSONValue? {
+    func immediateResult(of method: String, params: JSONValue?, active: Int) throws(RPCError) -> [UInt8]? {
+        if method == "health.check" { return self.health(active: active) }
+        return try self.smallResult(of: method, params: params)?.bytes
+    }
+
+    private func smallResult(of method: String, params: JSONValue?) throws(RPCError) -> JSONValue? {
         switch method {
         case "ping":
             return ["message": "pong", "timestamp": .double(Double(WallClock.milliseconds) / 1000)]
-        case "health.check":
-            return self.health(active: active)
         case "metrics.get":
             return self.metrics.report(
                 try MetricsParameters(forWorker: params), workerID: self.workerID, now: .now)
@@ -127,30 +132,34 @@ final class WorkerService: Sendable {
         return Technique.allCases.filter { !isMismatch || !$0.usesVectors }
     }
 
-    private func health(active: Int) -> JSONValue {
+    /// A usual answer has 1,200.
+    private static let healthBytes = 2_048
+
+    private func health(active: Int) -> [UInt8] {
         let snapshot = self.holder.current()
         let complaints = self.complaints(snapshot)
         let totals = self.metrics.totals
-        var members: [JSONValue.Member] = [
-            .init("status", complaints.isEmpty ? "healthy" : "degraded"),
-            .init("worker_id", .string(self.workerID)),
-            .init("pid", .integer(getpid())),
-            .init("uptime_seconds", .milliseconds(self.started.millisecondsAgo / 1000)),
-            .init("request_count", .integer(totals.requests)),
-            .init("error_count", .integer(totals.errors)),
-            .init("error_rate", .double(CallHistory.rate(totals.errors, of: totals.requests))),
-            .init("active_requests", .integer(active)),
-            .init("memory_usage", ProcessMemory.report()),
-            .init(
-                "pipelines_loaded",
-                .array((self.usable(snapshot).map(\.rawValue) + self.pipelines.names).map { .string($0) })),
-            .init("dependencies", self.dependencies(snapshot)),
-            .init("capabilities", self.capabilities.json(snapshot.index)),
-        ]
-        if !complaints.isEmpty {
-            members.append(.init("reasons", .array(complaints.map { .string($0) })))
-        }
-        return .object(members)
+        let pipelines = self.usable(snapshot).map(\.rawValue) + self.pipelines.names
+        var output: [UInt8] = []
+        output.reserveCapacity(Self.healthBytes)
+        var object = ObjectWriter(&output)
+        func add(_ name: StaticString, _ value: JSONValue) { object.add(name, value, to: &output) }
+        add("status", complaints.isEmpty ? "healthy" : "degraded")
+        add("worker_id", .string(self.workerID))
+        add("pid", .integer(getpid()))
+        add("uptime_seconds", .milliseconds(self.started.millisecondsAgo / 1000))
+        add("request_count", .integer(totals.requests))
+        add("error_count", .integer(totals.errors))
+        add("error_rate", .double(CallHistory.rate(totals.errors, of: totals.requests)))
+        add("active_requests", .integer(active))
+        add("memory_usage", ProcessMemory.report())
+        add("pipelines_loaded", .array(pipelines.map { .string($0) }))
+        add("dependencies", self.dependencies(snapshot))
+        object.addName("capabilities", to: &output)
+        output.append(contentsOf: self.capabilitiesText.bytes(for: snapshot.index))
+        if !complaints.isEmpty { add("reasons", .array(complaints.map { .string($0) })) }
+        object.close(&output)
+        return output
     }
 }
 
