@@ -8,8 +8,13 @@ public struct CallFigures: Sendable {
     public var count: UInt64 { self.latency.count }
 
     public mutating func record(nanoseconds: Int64, isError: Bool) {
-        self.latency.record(nanoseconds: nanoseconds)
+        _ = self.recordGrowing(nanoseconds: nanoseconds, isError: isError)
+    }
+
+    /// - Returns: bytes that it takes more than before.
+    mutating func recordGrowing(nanoseconds: Int64, isError: Bool) -> Int {
         if isError { self.errors += 1 }
+        return self.latency.recordGrowing(nanoseconds: nanoseconds)
     }
 
     public mutating func merge(_ other: CallFigures) {

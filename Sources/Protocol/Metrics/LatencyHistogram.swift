@@ -35,10 +35,21 @@ public struct LatencyHistogram: Sendable {
     public init() {}
 
     /// Counts a duration; a negative one as 0.
-    public mutating func record(nanoseconds: Int64) {
+    public mutating func record(nanoseconds: Int64) { _ = self.recordGrowing(nanoseconds: nanoseconds) }
+
+    /// - Returns: bytes that the buckets take more than before.
+    mutating func recordGrowing(nanoseconds: Int64) -> Int {
         let duration = UInt64(max(0, nanoseconds))
         self.note(count: 1, sum: duration, least: duration, maximum: duration)
-        self.add(1, to: Self.bucket(of: duration))
+        let bucket = UInt(bitPattern: Self.bucket(of: duration))
+        let page = Int(bucket / UInt(Self.pageSize))
+        if page < self.pages.count, self.pages[page] > 0 {
+            self.counts[(Int(self.pages[page]) - 1) * Self.pageSize + Int(bucket % UInt(Self.pageSize))] += 1
+            return 0
+        }
+        let before = self.bytes
+        self.add(1, to: Int(bucket))
+        return self.bytes - before
     }
 
     /// Adds what another has recorded.
@@ -71,13 +82,14 @@ public struct LatencyHistogram: Sendable {
         self.forEachBucket { body(Self.middle(of: $0), $1) }
     }
 
-    /// Forgets all and keeps its memory.
+    /// Forgets all and keeps its memory. O(pages that were hit)
     mutating func clear() {
         self.count = 0
         self.sum = 0
         self.least = .max
         self.maximum = 0
-        for index in self.counts.indices { self.counts[index] = 0 }
+        self.counts.removeAll(keepingCapacity: true)
+        self.pages.withUnsafeMutableBufferPointer { $0.update(repeating: 0) }
     }
 
     /// Bytes that the buckets take.

@@ -1,7 +1,8 @@
 /// The figures of the present second: what is recorded goes here, and nowhere else.
 ///
-/// A series is found by a table of places and methods, so that recording is O(1) and allocates nothing once a
-/// series and its buckets were hit. What is closed is encoded; the memory is kept for the next second.
+/// A series is found by a table of places and methods, so that recording is O(1). Its row is taken from those that the
+/// last seconds have left: there are as many as series had calls in one second, their memory is still at hand, and
+/// nothing is allocated once they and their buckets were hit.
 struct OpenFigures: Sendable {
     /// It is closed early before it takes more.
     static let byteLimit = 1 << 20
@@ -10,23 +11,26 @@ struct OpenFigures: Sendable {
 
     private struct Row: Sendable {
         var series: CallSeries
+        /// Where its number is in `numbers`.
+        var index: Int
         var figures = CallFigures()
     }
 
     /// By place and method the row, as a number from 1; 0: there is none.
     private var numbers: [UInt16] = []
+    /// The first `used` of them are those of the present second.
     private var rows: [Row] = []
-    /// The rows that something was recorded in.
-    private var used: [UInt16] = []
+    private var used = 0
     private var rowBytes = 0
+    /// Whether it takes so much that it is to be closed.
+    private(set) var isFull = false
 
-    var isEmpty: Bool { self.used.isEmpty }
-    var isFull: Bool { self.bytes >= Self.byteLimit }
+    var isEmpty: Bool { self.used == 0 }
 
     /// Bytes that it takes.
     var bytes: Int {
         self.rowBytes + self.rows.capacity * MemoryLayout<Row>.stride
-            + (self.numbers.capacity + self.used.capacity) * MemoryLayout<UInt16>.stride
+            + self.numbers.capacity * MemoryLayout<UInt16>.stride
     }
 
     /// - Parameters:
@@ -36,31 +40,42 @@ struct OpenFigures: Sendable {
         place: Int, source: UInt32, method: UInt8, nanoseconds: Int64, isError: Bool
     ) {
         let index = place * Self.methods + Int(method)
-        if index >= self.numbers.count || self.numbers[index] == 0 {
-            self.addRow(CallSeries(source: source, method: method), at: index)
+        guard index < self.numbers.count, self.numbers[index] > 0 else {
+            self.takeRow(CallSeries(source: source, method: method), at: index)
+            return self.record(self.used - 1, nanoseconds, isError)
         }
-        let row = Int(self.numbers[index]) - 1
-        if self.rows[row].figures.count == 0 { self.used.append(UInt16(row)) }
-        let before = self.rows[row].figures.bytes
-        self.rows[row].figures.record(nanoseconds: nanoseconds, isError: isError)
-        self.rowBytes += self.rows[row].figures.bytes - before
+        self.record(Int(self.numbers[index]) - 1, nanoseconds, isError)
     }
 
-    private mutating func addRow(_ series: CallSeries, at index: Int) {
+    private mutating func record(_ row: Int, _ nanoseconds: Int64, _ isError: Bool) {
+        let growth = self.rows[row].figures.recordGrowing(nanoseconds: nanoseconds, isError: isError)
+        guard growth > 0 else { return }
+        self.rowBytes += growth
+        self.isFull = self.bytes >= Self.byteLimit
+    }
+
+    private mutating func takeRow(_ series: CallSeries, at index: Int) {
         if index >= self.numbers.count {
             let places = index / Self.methods + 1
             self.numbers.append(
                 contentsOf: repeatElement(0, count: places * Self.methods - self.numbers.count))
         }
-        self.rows.append(Row(series: series))
-        self.numbers[index] = UInt16(self.rows.count)
+        if self.used == self.rows.count {
+            self.rows.append(Row(series: series, index: index))
+            self.isFull = self.bytes >= Self.byteLimit
+        } else {
+            self.rows[self.used].series = series
+            self.rows[self.used].index = index
+        }
+        self.used += 1
+        self.numbers[index] = UInt16(self.used)
     }
 
     /// What was recorded; O(n log n) of the series.
     func encoded() -> EncodedFigures {
         var result = EncodedFigures()
-        for row in self.used.sorted(by: { self.rows[Int($0)].series < self.rows[Int($1)].series }) {
-            result.append(self.rows[Int(row)].series, self.rows[Int(row)].figures)
+        for row in (0..<self.used).sorted(by: { self.rows[$0].series < self.rows[$1].series }) {
+            result.append(self.rows[row].series, self.rows[row].figures)
         }
         result.trim()
         return result
@@ -69,8 +84,11 @@ struct OpenFigures: Sendable {
     /// Begins anew with the memory it has, unless that is too much.
     mutating func clear() {
         if self.isFull { return self.release() }
-        for row in self.used { self.rows[Int(row)].figures.clear() }
-        self.used.removeAll(keepingCapacity: true)
+        for row in 0..<self.used {
+            self.numbers[self.rows[row].index] = 0
+            self.rows[row].figures.clear()
+        }
+        self.used = 0
     }
 
     /// Begins anew without any memory: places may stand for others now.
