@@ -134,9 +134,8 @@ extension SupervisorCore {
         let isFirst = !self.workers[worker].hasAnsweredCall
         self.workers[worker].hasAnsweredCall = true
         let (pool, slot) = (self.workers[worker].pool, self.workers[worker].slot)
-        self.pools[pool].slots[slot].served += 1
-        if case .workerError = outcome { self.pools[pool].slots[slot].errors += 1 }
-        self.pools[pool].slots[slot].latency.record(nanoseconds: latency)
+        let isError = if case .workerError = outcome { true } else { false }
+        self.pools[pool].slots[slot].noteAnswer(after: latency, isError: isError)
         self.count(request, outcome, on: worker)
         if isFirst { self.pools[pool].slots[slot].policy.forgiveFailedStarts() }
         self.countAnswer(of: worker, &effects)

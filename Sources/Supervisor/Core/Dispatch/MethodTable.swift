@@ -48,9 +48,37 @@ struct MethodTable {
         case worker(Index)
     }
 
+    /// What names are told apart by: of those of up to 16 bytes it is all there is.
+    private struct Fingerprint: Equatable {
+        private let first: UInt64
+        private let last: UInt64
+        private let count: Int
+
+        init(_ name: UnsafeRawBufferPointer) {
+            self.count = name.count
+            if name.count >= 8 {
+                self.first = name.loadUnaligned(as: UInt64.self)
+                self.last = name.loadUnaligned(fromByteOffset: name.count - 8, as: UInt64.self)
+            } else {
+                self.first = name.reduce(0) { $0 << 8 | UInt64($1) }
+                self.last = 0
+            }
+        }
+
+        /// Whether a name can be another of the same fingerprint.
+        var isAmbiguous: Bool { self.count > 16 }
+
+        /// Good enough for a table; whoever makes names collide has them all compared.
+        var hash: Int {
+            let mixed = (self.first ^ self.last &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(self.count))
+            return Int(truncatingIfNeeded: (mixed &* 0xC2B2_AE3D_27D4_EB4F) >> 40)
+        }
+    }
+
     private struct Entry {
         /// Where it stands in `names`.
         var name: Range<Int>
+        var fingerprint: Fingerprint
         var answerer: Answerer
         var timeout: Nanoseconds
         /// The timeout is that of all methods that have none of their own.
@@ -99,7 +127,8 @@ struct MethodTable {
     private static let declaredNames = 200
 
     init(_ configuration: Configuration) {
-        self.entries = [Entry(name: 0..<0, answerer: .worker, timeout: 0)]
+        let nameless = Fingerprint(UnsafeRawBufferPointer(start: nil, count: 0))
+        self.entries = [Entry(name: 0..<0, fingerprint: nameless, answerer: .worker, timeout: 0)]
         self.idempotent = [false]
         self.declaredIdempotent = configuration.pools.map { _ in [false] }
         self.cacheable = [false]
@@ -179,14 +208,19 @@ struct MethodTable {
     /// Where the index of a name is in `places`, or would be.
     private func place(of name: UnsafeRawBufferPointer) -> Int {
         // Whoever makes names collide has them all compared, at most as many as there are.
-        var place = Int(truncatingIfNeeded: XXHash64.hash(name)) & (self.places.count - 1)
-        while self.places[place] != 0, !self.isName(name, of: Int(self.places[place])) {
+        let fingerprint = Fingerprint(name)
+        var place = fingerprint.hash & (self.places.count - 1)
+        while self.places[place] != 0, !self.isName(name, fingerprint, of: Int(self.places[place])) {
             place = (place + 1) & (self.places.count - 1)
         }
         return place
     }
 
-    private func isName(_ name: UnsafeRawBufferPointer, of entry: Int) -> Bool {
+    private func isName(
+        _ name: UnsafeRawBufferPointer, _ fingerprint: Fingerprint, of entry: Int
+    ) -> Bool {
+        guard self.entries[entry].fingerprint == fingerprint else { return false }
+        guard fingerprint.isAmbiguous else { return true }
         let range = self.entries[entry].name
         return self.names.withUnsafeBytes { UnsafeRawBufferPointer(rebasing: $0[range]).isEqual(to: name) }
     }
@@ -238,7 +272,8 @@ struct MethodTable {
         self.names.append(contentsOf: bytes)
         self.entries.append(
             Entry(
-                name: self.names.count - bytes.count..<self.names.count, answerer: Self.answerer(of: name),
+                name: self.names.count - bytes.count..<self.names.count,
+                fingerprint: bytes.withUnsafeBytes(Fingerprint.init), answerer: Self.answerer(of: name),
                 timeout: self.entries[0].timeout))
         self.idempotent.append(false)
         self.cacheable.append(false)

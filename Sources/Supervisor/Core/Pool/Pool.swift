@@ -14,6 +14,8 @@ struct Pool {
 
     private(set) var configuration: Configuration.Pool
     private(set) var methods: [Glob]
+    /// Whether its methods are all there are: no name need be compared.
+    private var servesEverything: Bool
     /// Workers there are at least and at most: the configuration's, or what an operator scaled to.
     private(set) var minWorkers: Int
     private(set) var maxWorkers: Int
@@ -40,6 +42,7 @@ struct Pool {
     init(_ configuration: Configuration.Pool) {
         self.configuration = configuration
         self.methods = configuration.methods.map(Glob.init)
+        self.servesEverything = self.methods.contains { $0.matchesEverything }
         self.minWorkers = configuration.minWorkers
         self.maxWorkers = configuration.maxWorkers
         self.preparation = configuration.prepare.isEmpty ? .done : .pending
@@ -53,6 +56,7 @@ struct Pool {
         if configuration.command != self.configuration.command { self.embeddingModel = nil }
         self.configuration = configuration
         self.methods = configuration.methods.map(Glob.init)
+        self.servesEverything = self.methods.contains { $0.matchesEverything }
         self.techniques = configuration.techniques ?? declared
         self.setSize(configuration.minWorkers...configuration.maxWorkers)
     }
@@ -93,13 +97,17 @@ struct Pool {
     var size: Int { self.slots.count { $0.isWanted } }
 
     func serves(_ method: UnsafeRawBufferPointer) -> Bool {
-        self.methods.contains { $0.matches(method) }
+        self.servesEverything || self.methods.contains { $0.matches(method) }
     }
 
     /// Whether calls can only fail: nothing runs and nothing will soon.
     var isHopeless: Bool {
         if case .failed = self.preparation { return true }
-        return self.slots.allSatisfy { $0.isQuarantined || !$0.isWanted }
+        // By index: to walk over the slots themselves copies each.
+        for slot in self.slots.indices where !self.slots[slot].isQuarantined && self.slots[slot].isWanted {
+            return false
+        }
+        return true
     }
 
     /// How the last process ended; how those ended that were sent away for good says nothing of the others.

@@ -134,6 +134,13 @@ struct WorkerSlot {
     var lateReplies: UInt64 = 0
     var latency = LatencyHistogram()
 
+    /// One of its processes has answered a call.
+    mutating func noteAnswer(after latency: Nanoseconds, isError: Bool) {
+        self.served += 1
+        if isError { self.errors += 1 }
+        self.latency.record(nanoseconds: latency)
+    }
+
     var isWanted: Bool { self.state != .unwanted }
 
     var process: WorkerToken? {
