@@ -17,6 +17,14 @@ extension SupervisorCore {
         _ effects: inout some SupervisorEffects
     ) -> WorkerToken? {
         let avoided = self.holds(.retryElsewhere) ? avoided : nil
+        if avoided == nil, self.holds(.slotLimit) {
+            if self.rostersAreStale { self.makeRosters() }
+            switch self.seatedChoice(in: pool, effects) {
+            case .nobody: return nil
+            case .worker(let worker): return worker
+            case .unclear: break
+            }
+        }
         let onProbation = self.collectCandidates(pool, avoiding: avoided, &effects)
         if let onProbation, !isNotification { return onProbation }
         let chosen =
@@ -26,6 +34,71 @@ extension SupervisorCore {
             case .performanceBased: self.fasterOfTwo()
             }
         return chosen?.token
+    }
+
+    /// What a roster has to say.
+    private enum SeatedChoice {
+        case worker(WorkerToken)
+        /// Nobody has room.
+        case nobody
+        /// All workers have to be looked at: one is ejected, or the one to be chosen does not read.
+        case unclear
+    }
+
+    /// The choice among the workers that have room.
+    private mutating func seatedChoice(in pool: Int, _ effects: some SupervisorEffects) -> SeatedChoice {
+        guard !self.requests.rosters[pool].hasEjected else { return .unclear }
+        guard self.requests.rosters[pool].openCount > 0 else { return .nobody }
+        let slot: Int?
+        switch self.configuration.loadBalancer.strategy {
+        case .roundRobin: slot = self.requests.rosters[pool].next(turn: self.pools[pool].turn)
+        case .leastLoad: slot = self.requests.rosters[pool].leastLoaded(turn: self.pools[pool].turn)
+        case .performanceBased: slot = self.fasterOfTwo(in: pool)
+        }
+        guard let slot else { return .nobody }
+        let worker = self.requests.rosters[pool].worker(in: slot)
+        guard effects.inputBacklog(of: worker) <= Self.inputHighWatermark || !self.holds(.inputWatermark)
+        else { return .unclear }
+        // Chance has no turn.
+        if self.configuration.loadBalancer.strategy != .performanceBased { self.pools[pool].turn = slot + 1 }
+        return .worker(worker)
+    }
+
+    /// Who is in balancing may have changed: the rosters are made anew. O(workers)
+    private mutating func makeRosters() {
+        self.rostersAreStale = false
+        let knowsLoads = self.configuration.loadBalancer.strategy == .leastLoad
+        for pool in self.pools.indices {
+            self.requests.beginRoster(
+                of: pool, slots: self.pools[pool].slots.count, knowsLoads: knowsLoads)
+            for slot in self.pools[pool].slots.indices {
+                guard let worker = self.pools[pool].slots[slot].process, self.workers[worker].takesCalls
+                else { continue }
+                guard self.workers[worker].ejection.term == nil else {
+                    self.requests.noteEjected(in: pool)
+                    continue
+                }
+                self.requests.seat(
+                    worker, in: pool, slot: slot, maxConcurrency: self.workers[worker].maxConcurrency)
+            }
+        }
+    }
+
+    /// The rosters seat those who may be given calls, and nobody else.
+    func checkRosters() {
+        guard !self.rostersAreStale else { return }
+        for pool in self.pools.indices {
+            let roster = self.requests.seated(in: pool)
+            var expected: [WorkerToken] = []
+            for worker in self.pools[pool].slots.compactMap(\.process) where self.workers[worker].takesCalls {
+                if self.workers[worker].ejection.term != nil {
+                    precondition(self.requests.rosters[pool].hasEjected, "a roster of doubtful workers")
+                } else {
+                    expected.append(worker)
+                }
+            }
+            precondition(roster == expected, "\(roster) seated, \(expected) in balancing")
+        }
     }
 
     /// Whether the pool has another worker that is in balancing, be it busy.
@@ -103,9 +176,36 @@ extension SupervisorCore {
     /// In its first seconds a newcomer yields to the other one, less and less often: it may have caches to fill,
     /// and has nothing to be judged by.
     private mutating func fasterOfTwo() -> Balancer.Candidate? {
-        guard let pair = Balancer.pair(of: self.candidates, random: &self.random) else {
+        guard let pair = Balancer.pair(of: self.candidates.count, random: &self.random) else {
             return self.candidates.first
         }
+        return self.faster(self.candidates[pair.left], self.candidates[pair.right])
+    }
+
+    /// The same among those of a pool that have room.
+    private mutating func fasterOfTwo(in pool: Int) -> Int? {
+        let count = self.requests.rosters[pool].openCount
+        guard let pair = Balancer.pair(of: count, random: &self.random) else {
+            return self.requests.rosters[pool].open(at: 0)
+        }
+        guard let left = self.seatedCandidate(pair.left, pool),
+            let right = self.seatedCandidate(pair.right, pool)
+        else { preconditionFailure("\(pair) of \(count) workers that have room") }
+        return self.faster(left, right).slot
+    }
+
+    private func seatedCandidate(_ rank: Int, _ pool: Int) -> Balancer.Candidate? {
+        guard let slot = self.requests.rosters[pool].open(at: rank) else { return nil }
+        let worker = self.requests.rosters[pool].worker(in: slot)
+        return Balancer.Candidate(
+            token: worker, slot: slot, inFlight: self.requests.inFlight(on: worker),
+            maxConcurrency: self.workers[worker].maxConcurrency)
+    }
+
+    private mutating func faster(
+        _ left: Balancer.Candidate, _ right: Balancer.Candidate
+    ) -> Balancer.Candidate {
+        let pair = (left: left, right: right)
         let isLeftFaster = self.expectedWait(pair.left) <= self.expectedWait(pair.right)
         let (chosen, other) = isLeftFaster ? (pair.left, pair.right) : (pair.right, pair.left)
         let share = self.share(of: chosen.token)

@@ -50,6 +50,7 @@ extension SupervisorCore {
     ) {
         let grace = self.configuration.timeouts.termGrace
         self.healthMayHaveChanged = true
+        self.rostersAreStale = true
         if action != .none { self.reviewEpoch(of: self.workers[worker].pool, &effects) }
         switch action {
         case .none: break
@@ -104,6 +105,7 @@ extension SupervisorCore {
             self.workers[worker].cutOff == nil
         else { return }
         self.workers[worker].cutOff = reason
+        self.rostersAreStale = true
         self.setTimer(.cutOff, Int(worker.index), after: Self.exitMargin)
     }
 

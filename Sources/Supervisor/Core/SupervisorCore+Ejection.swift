@@ -72,6 +72,7 @@ extension SupervisorCore {
     ) {
         self.setTimer(.ejection, Int(worker.index), after: term.length)
         self.healthMayHaveChanged = true
+        self.rostersAreStale = true
         self.log(
             .warning, "worker.ejected", of: worker,
             ["for_ms": .integer(term.length / .milliseconds(1)), "in_a_row": .integer(term.number)], &effects)
@@ -86,6 +87,7 @@ extension SupervisorCore {
         _ worker: WorkerToken, why: StaticString, _ effects: inout some SupervisorEffects
     ) {
         self.healthMayHaveChanged = true
+        self.rostersAreStale = true
         self.log(.info, "worker.readmitted", of: worker, ["reason": .string("\(why)")], &effects)
     }
 }

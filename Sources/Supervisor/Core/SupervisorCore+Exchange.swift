@@ -43,6 +43,7 @@ extension SupervisorCore {
             case .starting(worker, let old) = exchange.stage
         else { return }
         self.pools[pool].slots[exchange.slot].state = .running(worker)
+        self.rostersAreStale = true
         self.noteStep(in: pool, exchange.slot, old: old, new: worker)
         guard let old else { return self.endExchange(pool, &effects) }
         exchange.stage = .leaving(old)
@@ -61,6 +62,7 @@ extension SupervisorCore {
             case .starting(let newcomer, old: worker)? = self.pools[pool].exchange?.stage
         else { return false }
         self.pools[pool].slots[slot].state = .running(newcomer)
+        self.rostersAreStale = true
         return true
     }
 

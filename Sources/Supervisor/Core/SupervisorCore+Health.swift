@@ -132,6 +132,7 @@ extension SupervisorCore {
         let pool = self.workers[worker].pool
         let isNew = self.workers[worker].readyAt == nil || self.workers[worker].capabilities != capabilities
         guard isNew else { return }
+        self.rostersAreStale = true
         let epoch = self.workers[worker].epoch
         self.workers[worker].adopt(capabilities, cap: self.pools[pool].configuration.maxConcurrency)
         self.methods.declareMethods(capabilities.methods ?? [])

@@ -112,6 +112,7 @@ extension SupervisorCore {
     ) {
         let before = self.configuration
         self.configuration = self.adopting(configuration)
+        self.rostersAreStale = true
         self.methods.configure(self.configuration)
         self.responses.configure(self.configuration.cache)
         self.embeddings.configure(self.configuration.cache)
@@ -125,6 +126,7 @@ extension SupervisorCore {
                 guard let worker = self.pools[pool].slots[slot].process else { continue }
                 self.workers[worker].setConcurrency(cap: self.configuration.pools[pool].maxConcurrency)
             }
+            self.rostersAreStale = true
             self.resize(pool, "configuration", &effects)
         }
         self.noteTechniques()

@@ -134,6 +134,7 @@ extension SupervisorCore {
         if let check = process.healthCheck { self.requests.remove(check) }
         self.workers[worker].healthCheck = nil
         self.healthMayHaveChanged = true
+        self.rostersAreStale = true
         self.forgetBroadcasts(to: worker, &effects)
         self.forgetFailures(of: worker)
         self.settleCalls(of: worker, exit, &effects)

@@ -82,6 +82,8 @@ struct SupervisorCore: ~Copyable {
     var healthMayHaveChanged = false
     /// When somebody last asked what the workers depend on; nil: never.
     var dependenciesAskedAt: Instant?
+    /// Who may be given calls has changed since the rosters were made.
+    var rostersAreStale = true
     /// A worker was passed over because it does not read what it was sent.
     var isHeldBack = false
 
@@ -280,6 +282,7 @@ extension SupervisorCore {
         self.requests._checkInvariants()
         self.timers._checkInvariants()
         self.checkPools()
+        self.checkRosters()
         self.checkStreams()
         for worker in self.workers.tokens {
             if case .probing(_, let call) = self.workers[worker].ejection.state {

@@ -36,16 +36,13 @@ enum Balancer {
         return best
     }
 
-    /// Two different candidates at random, of which the one with the lower expected wait is to be taken (power
+    /// Two different ones of so many candidates at random, of which the one with the lower expected wait is to be taken (power
     /// of two choices: M. Mitzenmacher, 2001); nil when there are not two.
-    static func pair(
-        of candidates: [Candidate], random: inout SeededGenerator
-    ) -> (left: Candidate, right: Candidate)? {
-        guard candidates.count > 1 else { return nil }
-        let left = Int.random(in: 0..<candidates.count, using: &random)
-        var right = Int.random(in: 0..<candidates.count - 1, using: &random)
-        if right >= left { right += 1 }
-        return (candidates[left], candidates[right])
+    static func pair(of count: Int, random: inout SeededGenerator) -> (left: Int, right: Int)? {
+        guard count > 1 else { return nil }
+        let left = Int.random(in: 0..<count, using: &random)
+        let right = Int.random(in: 0..<count - 1, using: &random)
+        return (left, right >= left ? right + 1 : right)
     }
 
     /// The middle one of the values by size, of two middle ones the larger; nil when there are none.

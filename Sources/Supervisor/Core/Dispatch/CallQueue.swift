@@ -101,6 +101,7 @@ struct CallQueue: ~Copyable {
         at now: Instant, unsuitable: WorkerToken?, _ requests: borrowing SlotMap<Request>,
         _ links: borrowing Links
     ) -> RequestToken? {
+        guard self.count > 0 else { return nil }
         var first: Candidate?
         var due: Candidate?
         for level in 0..<self.levels.count where !self.levels[level].isEmpty {

@@ -13,8 +13,8 @@ extension RequestTable {
             placed += tokens.count
         }
         for worker in 0..<self.workers.count {
-            self.workers[worker]._checkInvariants(self.placeLinks)
-            let tokens = self.tokens(self.workers[worker].slots(self.placeLinks))
+            self.workers[worker].list._checkInvariants(self.placeLinks)
+            let tokens = self.tokens(self.workers[worker].list.slots(self.placeLinks))
             for token in tokens {
                 switch self.requests[token].state {
                 case .inFlight(let at), .abandoned(let at): precondition(Int(at.index) == worker)

@@ -9,13 +9,13 @@ extension RequestTable {
 
     /// Calls that take a slot of the worker, health checks not counted.
     func inFlight(on worker: WorkerToken) -> Int {
-        Int(worker.index) < self.workers.count ? self.workers[Int(worker.index)].count : 0
+        Int(worker.index) < self.workers.count ? self.workers[Int(worker.index)].list.count : 0
     }
 
     /// Calls that take a slot of some worker. O(workers).
     var inFlight: Int {
         var count = 0
-        for worker in 0..<self.workers.count { count += self.workers[worker].count }
+        for worker in 0..<self.workers.count { count += self.workers[worker].list.count }
         return count
     }
 
@@ -37,13 +37,13 @@ extension RequestTable {
     /// The calls that take a slot of the worker, the oldest first.
     func calls(on worker: WorkerToken) -> [RequestToken] {
         guard Int(worker.index) < self.workers.count else { return [] }
-        return self.tokens(self.workers[Int(worker.index)].slots(self.placeLinks))
+        return self.tokens(self.workers[Int(worker.index)].list.slots(self.placeLinks))
     }
 
     /// When the call that has been longest on the worker was sent.
     func oldestDispatch(on worker: WorkerToken) -> Instant? {
         guard Int(worker.index) < self.workers.count,
-            let slot = self.workers[Int(worker.index)].first, let token = self.requests.token(at: slot)
+            let slot = self.workers[Int(worker.index)].list.first, let token = self.requests.token(at: slot)
         else { return nil }
         return self.requests[token].dispatchedAt
     }

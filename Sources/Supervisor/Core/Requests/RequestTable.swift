@@ -16,7 +16,9 @@ struct RequestTable: ~Copyable {
     private(set) var requests = SlotMap<Request>()
     private(set) var queues = DenseTable<CallQueue>()
     /// The calls of each worker.
-    private(set) var workers = DenseTable<SlotList>()
+    var workers = DenseTable<WorkerCalls>()
+    /// Which workers have room, by pool.
+    var rosters = DenseTable<Roster>()
     /// What is open of each connection.
     private(set) var connections = DenseTable<ConnectionRequests>()
     private(set) var flights = FlightTable()
@@ -29,7 +31,12 @@ struct RequestTable: ~Copyable {
     /// Calls that were taken from their first worker and are not over.
     private(set) var retriesOpen = 0
 
-    init(pools: Int) { for _ in 0..<pools { self.queues.append(CallQueue()) } }
+    init(pools: Int) {
+        for _ in 0..<pools {
+            self.queues.append(CallQueue())
+            self.rosters.append(Roster())
+        }
+    }
 
     var count: Int { self.requests.count }
 
@@ -168,8 +175,9 @@ struct RequestTable: ~Copyable {
         self.requests[token].dispatchedAt = now
         self.requests[token].attempts += 1
         let index = Int(worker.index)
-        self.workers.grow(toHold: index) { SlotList() }
-        self.workers[index].append(Int(token.index), &self.placeLinks)
+        self.workers.grow(toHold: index) { WorkerCalls() }
+        self.workers[index].list.append(Int(token.index), &self.placeLinks)
+        self.noteLoad(ofWorkerAt: index)
     }
 
     /// The caller has its answer; the worker still has the call, and its slot.
@@ -322,7 +330,8 @@ extension RequestTable {
         case .queued:
             self.queues[self.requests[token].pool].remove(token, self.requests, &self.placeLinks)
         case .inFlight(let worker), .abandoned(let worker):
-            self.workers[Int(worker.index)].remove(Int(token.index), &self.placeLinks)
+            self.workers[Int(worker.index)].list.remove(Int(token.index), &self.placeLinks)
+            self.noteLoad(ofWorkerAt: Int(worker.index))
         case .waiting(let flight):
             self.flights[flight].waiters.remove(Int(token.index), &self.placeLinks)
         }
