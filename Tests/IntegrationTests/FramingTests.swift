@@ -19,6 +19,21 @@ extension IntegrationTests {
             }
         }
 
+        /// A large payload is not copied into the output beside it: what stands around it must stay where it is.
+        @Test(arguments: [Client.Framing.lines, .contentLength])
+        func keepsLargeAndSmallAnswersApart(framing: Client.Framing) throws {
+            let supervisor = try SupervisorProcess(workers: 1, fixture: ["--concurrency", "8"])
+            let client = try supervisor.client(framing)
+            let sizes = [10, 70_000, 0, 65_536, 300_000, 65_535, 1, 1_200_000]
+            for size in sizes { try client.start("echo", "[\"\(String(repeating: "x", count: size))\"]") }
+            let answers = try client.receiveAll(sizes.count)
+            for (index, size) in sizes.enumerated() {
+                let result = answers[index + 1]?["result"]?.arrayValue
+                let text = try #require(result?.first?.stringValue)
+                #expect(text.utf8.count == size && text.utf8.allSatisfy { $0 == UInt8(ascii: "x") })
+            }
+        }
+
         @Test func givesTheWorkerABodyWithLineBreaksAsOneLine() throws {
             let supervisor = try SupervisorProcess(fixture: ["--log", "DIR/received"])
             let client = try supervisor.client(.contentLength)

@@ -26,6 +26,22 @@ extension IntegrationTests {
 
         // MARK: Clients that ask too much
 
+        /// One read of each connection a tick: what one has sent long before does not come before another's call.
+        @Test func hearsOthersBetweenTheReadsOfOneWhoSendsALot() throws {
+            let supervisor = try SupervisorProcess()
+            let (greedy, other) = (try supervisor.client(), try supervisor.client())
+            #expect(try greedy.call("ping")["result"] != nil && other.call("ping")["result"] != nil)
+            let ping = Array("{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"ping\"}\n".utf8)
+            let count = 3000
+            supervisor.process.signal(SIGSTOP)
+            try greedy.sendBytes(Array(repeatElement(ping, count: count).joined()))
+            try other.start("metrics.get", #"{"scope":"pool","time_range":"1h"}"#)
+            supervisor.process.signal(SIGCONT)
+            let heard = try #require(other.receiveJSON()[path: "result.total_requests"].integerValue)
+            #expect(heard <= 2 + 64 * 1024 / ping.count + 1)
+            for _ in 0..<count { #expect(try greedy.receiveJSON()["id"] == 7) }
+        }
+
         @Test func pausesAClientThatReadsNothing() throws {
             let supervisor = try SupervisorProcess(workers: 2, fixture: ["--concurrency", "16"])
             let (slow, quick) = (try supervisor.client(), try supervisor.client())
