@@ -1,12 +1,14 @@
+import Glibc
 import Testing
 
 @testable import Supervisor
 
 @Suite struct ByteBlockTests {
     private static func set(_ block: inout ByteBlock, _ count: Int) {
-        let memory = block.set(count: count)
-        for index in 0..<count {
-            memory.storeBytes(of: UInt8(truncatingIfNeeded: index), toByteOffset: index, as: UInt8.self)
+        block.set(count: count) { memory in
+            for index in 0..<count {
+                memory.storeBytes(of: UInt8(truncatingIfNeeded: index), toByteOffset: index, as: UInt8.self)
+            }
         }
     }
 
@@ -20,6 +22,18 @@ import Testing
             let left = block.count
             #expect(left == 0)
         }
+    }
+
+    /// Who sends many bytes may keep them: what is set next is written elsewhere.
+    @Test func leavesManyBytesToWhoKeepsThem() {
+        var block = ByteBlock()
+        Self.set(&block, 100_000)
+        let kept = block.large
+        block.set(count: 100_000) { memory in memset(memory, 7, 100_000) }
+        #expect(kept == (0..<100_000).map { UInt8(truncatingIfNeeded: $0) })
+        Self.set(&block, 10)
+        let isSmall = block.large == nil
+        #expect(isSmall)
     }
 
     @Test func showsAPartInPlace() {
