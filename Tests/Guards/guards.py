@@ -2,21 +2,22 @@
 
     python3 Tests/Guards/guards.py [--supervisor PROGRAM] [--all] [NAME…]
 
-Starts the release build of the supervisor with two echo workers, makes calls, and compares what each costs with
-thresholds.conf; and the worker beside it by itself. Exits 1 when one costs more, and says where. NAME: only the figures whose name begins so. Where strace
-or valgrind is not installed their figures are passed over; with --all that fails.
+Starts the release build of the supervisor with echo workers, makes calls, and compares what each costs with
+thresholds.conf; and the worker beside it by itself. Exits 1 when one costs more, and says where. NAME: only the figures
+whose name begins so. Where strace or valgrind is not installed their figures are passed over; with --all that fails.
 """
 import argparse
 import signal
 import sys
 from pathlib import Path
 
-from probes import Allocations, Instructions, Load, Probe, SystemCalls, Unavailable, WorkerInstructions
+from probes import Allocations, Instructions, InstructionsOfMany, Load, Probe, SystemCalls, Unavailable, WorkerInstructions
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PROBES = {
-    "allocations": Allocations, "system_calls": SystemCalls, "instructions": Instructions, "worker": WorkerInstructions}
+    "allocations": Allocations, "system_calls": SystemCalls, "instructions": Instructions,
+    "many_workers": InstructionsOfMany, "worker": WorkerInstructions}
 
 PARAMS = ',"params":{"technique":"echo","query":"' + "q" * 32 + '"}'
 # The method and what follows it. Whether a method is answered by the cache is the worker's choice (echo_worker.py).

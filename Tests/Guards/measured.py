@@ -1,4 +1,4 @@
-"""A supervisor with two echo workers that is started for one measurement, under what measures it."""
+"""A supervisor with echo workers that is started for one measurement, under what measures it."""
 import json
 import os
 import signal
@@ -18,9 +18,9 @@ START_SECONDS = 60
 class MeasuredSupervisor:
     """A context: entered when all workers are ready, left when nothing of it runs any more."""
 
-    def __init__(self, program: Path, directory: Path, under: list, environment: dict) -> None:
+    def __init__(self, program: Path, directory: Path, under: list, environment: dict, workers: int) -> None:
         worker = Path(__file__).with_name("echo_worker.py")
-        pool = {"name": "default", "command": [sys.executable, str(worker)], "min_workers": 2}
+        pool = {"name": "default", "command": [sys.executable, str(worker)], "min_workers": workers}
         pool["inherit_env"] = ["PATH", "HOME"]  # what is preloaded is for the supervisor only
         self.directory = directory
         self.socket = str(directory / "s")

@@ -50,6 +50,7 @@ class Probe:
     """What the kinds of costs have in common."""
 
     tool = None
+    workers = 2
 
     def __init__(self, program: Path, build: Path) -> None:
         if self.tool and not shutil.which(self.tool):
@@ -95,7 +96,7 @@ class Allocations(Probe):
         path = self.directory / "allocations"
         self.counts = SharedWords(path, self.FIRST_STACK + self.SAMPLES * self.FRAMES)
         environment = {"ALLOCATION_COUNTS": str(path)} | self.preloaded("clock", "allocations")
-        return MeasuredSupervisor(self.program, self.directory, [], environment)
+        return MeasuredSupervisor(self.program, self.directory, [], environment, self.workers)
 
     def window(self, client: Client, line: bytes, load: Load) -> int:
         before = self.counts[self.ALLOCATIONS]
@@ -123,7 +124,7 @@ class SystemCalls(Probe):
     def start(self) -> MeasuredSupervisor:
         self.trace = self.directory / "trace"
         under = ["strace", "-o", self.trace]
-        return MeasuredSupervisor(self.program, self.directory, under, self.preloaded("clock"))
+        return MeasuredSupervisor(self.program, self.directory, under, self.preloaded("clock"), self.workers)
 
     def window(self, client: Client, line: bytes, load: Load) -> int:
         self.offset = self.trace.stat().st_size
@@ -158,7 +159,7 @@ class Instructions(Probe):
         # Not in the directory that is removed: the guardian writes one of its own at its end.
         output = f"--callgrind-out-file={self.build}/profile.%p"
         under = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--vgdb=no", output]
-        return MeasuredSupervisor(self.program, self.directory, under, environment)
+        return MeasuredSupervisor(self.program, self.directory, under, environment, self.workers)
 
     def window(self, client: Client, line: bytes, load: Load) -> int:
         # Obeyed when the first call wakes the loop.
@@ -187,6 +188,12 @@ class Instructions(Probe):
     def explanation(self, _: Client, __: bytes, load: Load) -> str:
         """Where they are spent."""
         return callgrind_profile.report(self.profile, load.calls, 12)
+
+
+class InstructionsOfMany(Instructions):
+    """With so many workers that a look at each would show."""
+
+    workers = 64
 
 
 class WorkerInstructions:

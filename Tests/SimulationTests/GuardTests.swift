@@ -3,7 +3,13 @@ import Testing
 @testable import Supervisor
 
 /// Every guard is needed, and its promise's judge sees when it is gone: without it some world breaks the promise.
-@Suite struct GuardTests {
+///
+/// docs/architecture.md has the command.
+@Suite(
+    .enabled(
+        if: Seeds.number("SIMULATION_SEEDS") != nil,
+        "takes minutes in a debug build: set SIMULATION_SEEDS, as .ci/run does with a release build"))
+struct GuardTests {
     /// Worlds that are tried; most guards are missed in the first few.
     private static let worlds = UInt64(1000)
 

@@ -22,7 +22,7 @@ enum Seeds {
     static func ofBlock(_ block: Int) -> Range<UInt64> {
         if let seed = self.number("SIMULATION_SEED") { return block == 0 ? seed..<seed + 1 : 0..<0 }
         let blocks = UInt64(self.blocks)
-        let perBlock = ((self.number("SIMULATION_SEEDS") ?? 400) + blocks - 1) / blocks
+        let perBlock = ((self.number("SIMULATION_SEEDS") ?? 200) + blocks - 1) / blocks
         let first = UInt64(block) * perBlock + 1
         return first..<first + perBlock
     }
