@@ -2,7 +2,7 @@ import Testing
 
 @testable import Protocol
 
-/// Strings are searched in blocks of 16 and 8 bytes: every length, at every distance from the end of the bytes.
+/// Strings are searched in blocks of 64, 16 and 8 bytes: every length, at every distance from the end of the bytes.
 @Suite("JSON scanner")
 struct JSONScannerTests {
     private static func isAccepted(_ bytes: [UInt8]) -> Bool {
@@ -22,7 +22,7 @@ struct JSONScannerTests {
         }
     }
 
-    @Test("strings of every length end where their quote is, whatever follows", arguments: 0...50)
+    @Test("strings of every length end where their quote is, whatever follows", arguments: 0...140)
     func plainStrings(length: Int) {
         for following in 0...20 {
             let string = [UInt8](repeating: UInt8(ascii: "a"), count: length)
@@ -34,7 +34,7 @@ struct JSONScannerTests {
         }
     }
 
-    @Test("what may not stand in a string is found at every place", arguments: 0...40)
+    @Test("what may not stand in a string is found at every place", arguments: 0...140)
     func badBytes(place: Int) {
         for following in 0...20 {
             var content = [UInt8](repeating: UInt8(ascii: "a"), count: place + 1 + following)
@@ -50,7 +50,7 @@ struct JSONScannerTests {
         }
     }
 
-    @Test("a string may have escapes and letters of several bytes at every place", arguments: 0...40)
+    @Test("a string may have escapes and letters of several bytes at every place", arguments: 0...140)
     func escapesAndLetters(place: Int) {
         for following in 0...20 {
             for inserted in ["\\\"", "\\\\", "\\u00e4", "ä", "€", "😀", "\\n", "\u{7F}"] {
@@ -61,7 +61,7 @@ struct JSONScannerTests {
         }
     }
 
-    @Test("half a letter at the end of a string is no UTF-8, wherever it stands", arguments: 0...40)
+    @Test("half a letter at the end of a string is no UTF-8, wherever it stands", arguments: 0...140)
     func halfLetters(place: Int) {
         let content = [UInt8](repeating: UInt8(ascii: "a"), count: place) + [0xC3]
         let bytes = [UInt8(ascii: "\"")] + content + [UInt8(ascii: "\"")]
