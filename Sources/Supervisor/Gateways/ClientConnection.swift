@@ -32,14 +32,8 @@ final class ClientConnection {
     func append(_ message: some OutgoingMessage, keeping owner: LargePayload?) {
         if self.decoder.framing == .contentLength {
             self.appendMeasured(message, keeping: owner)
-        } else if let owner {
-            self.output.append(message, keeping: owner)
-            self.output.append(atMost: 1) { $0.append("\n") }
         } else {
-            self.output.append(atMost: message.mostBytes + 1) {
-                message.write(to: &$0)
-                $0.append("\n")
-            }
+            self.output.append(line: message, keeping: owner)
         }
     }
 

@@ -43,15 +43,7 @@ final class WorkerPipes {
     ///
     /// - Parameter owner: what its payload lies in, where that may be kept in place of a copy.
     func append(_ message: some OutgoingMessage, keeping owner: LargePayload?) {
-        if let owner {
-            self.toWorker.append(message, keeping: owner)
-            self.toWorker.append(atMost: 1) { $0.append("\n") }
-        } else {
-            self.toWorker.append(atMost: message.mostBytes + 1) {
-                message.write(to: &$0)
-                $0.append("\n")
-            }
-        }
+        self.toWorker.append(line: message, keeping: owner)
     }
 
     /// Writes what waits. What does not fit is written when the pipe has room.

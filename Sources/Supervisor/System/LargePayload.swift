@@ -36,6 +36,22 @@ extension UnsafeRawBufferPointer {
 }
 
 extension MessageBuffer {
+    /// Appends a message and its line end.
+    ///
+    /// - Parameter payload: what is kept in place of a copy; nil: the message is copied.
+    @inline(__always)
+    mutating func append(line message: some OutgoingMessage, keeping payload: LargePayload?) {
+        if let payload {
+            self.append(message, keeping: payload)
+            self.append(atMost: 1) { $0.append("\n") }
+        } else {
+            self.append(atMost: message.mostBytes + 1) {
+                message.write(to: &$0)
+                $0.append("\n")
+            }
+        }
+    }
+
     /// Appends a message whose payload is kept where it is.
     mutating func append(_ message: some OutgoingMessage, keeping payload: LargePayload) {
         self.append(atMost: message.frameBytes) { message.writeHead(to: &$0) }

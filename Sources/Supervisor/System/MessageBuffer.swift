@@ -73,6 +73,8 @@ struct MessageBuffer: ~Copyable {
             if self.capacity - self.end >= count { return memory + self.end }
         }
         let wanted = max(self.end + count, self.capacity * 2, Self.leastCapacity)
+        // Nothing can be answered without memory, and Swift's own allocations end the process as well. That is safe: the
+        // guardian ends the workers, and the callers see their connections close.
         guard let grown = realloc(self.memory, wanted) else { fatalError("no memory: \(wanted) bytes") }
         self.memory = grown
         self.capacity = wanted
